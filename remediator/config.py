@@ -1,0 +1,265 @@
+"""The service's configuration: one YAML file, `REMEDIATOR_*` environment on top, secrets from files.
+
+An environment name is the path of the setting in upper case, parts joined by two underscores: `REMEDIATOR_STORE__PATH`.
+Names that are no setting are ignored, because Kubernetes injects its own (`REMEDIATOR_PORT=tcp://...`) for a Service
+called remediator; an unknown key in the file is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from remediator.alerts.labels import LabelRules
+from remediator.alerts.source import Source
+from remediator.errors import InvalidConfig
+from remediator.guardrails.policy import Policy
+from remediator.people.routes import Routes
+from remediator.playbooks.model import Duration
+from remediator.playbooks.yaml_strict import load_yaml
+
+PREFIX = "REMEDIATOR_"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Secret(Section):
+    """A secret from a file (read at start and at every reload), or given in place for experiments."""
+
+    file: Path | None = None
+    value: SecretStr | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, value: Any) -> Any:
+        return {"file": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.file is None) == (self.value is None):
+            raise ValueError("give the path of a file that holds the secret (or {value: ...} for experiments)")
+        return self
+
+    def read(self) -> str:
+        """The secret without surrounding white space. Raises: InvalidConfig."""
+        if self.value is not None:
+            return self.value.get_secret_value()
+        assert self.file is not None
+        try:
+            text = self.file.read_text(encoding="utf-8").strip()
+        except OSError as exc:
+            raise InvalidConfig(f"secret file {self.file} cannot be read: {exc.strerror}") from exc
+        if not text:
+            raise InvalidConfig(f"secret file {self.file} is empty")
+        return text
+
+
+class Basic(Section):
+    username: str = Field(min_length=1)
+    password: Secret
+
+
+class SourceConfig(Section):
+    """One sender of alerts. Several tokens are valid at once, so that they can be rotated without a gap."""
+
+    name: str = Field(min_length=1)
+    tokens: tuple[Secret, ...] = ()
+    basic: tuple[Basic, ...] = ()
+    auth: Literal["required", "none"] = "required"
+    cluster: str = "default"
+    cluster_label: str = ""
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    allow: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _authenticated(self) -> Self:
+        if self.auth == "required" and not (self.tokens or self.basic):
+            raise ValueError(
+                "no tokens and no basic: anybody could start remediations. Add a token file, or write auth: none"
+            )
+        if self.auth == "none" and (self.tokens or self.basic):
+            raise ValueError("auth: none together with tokens or basic; remove one of them")
+        return self
+
+    def source(self) -> Source:
+        return Source(
+            name=self.name,
+            cluster=self.cluster,
+            cluster_label=self.cluster_label,
+            forced=dict(self.labels),
+            allow={k: frozenset(v) for k, v in self.allow.items()},
+        )
+
+
+class ApiToken(Section):
+    """One named user of the API. Roles: viewer < operator (pause) < approver < admin."""
+
+    name: str = Field(min_length=1)
+    role: Literal["viewer", "operator", "approver", "admin"] = "viewer"
+    token: Secret
+
+
+class Listen(Section):
+    host: str = "0.0.0.0"
+    port: int = Field(8080, ge=0, le=65535)
+    socket: Path | None = None
+    """A unix socket beside the port, for the CLI on the same machine; tokens are needed there as well."""
+    max_body_mib: int = Field(16, ge=1, le=64)
+
+
+class Store(Section):
+    """SQLite: one file, one process."""
+
+    path: Path = Path("remediator.db")
+    queue: int = Field(20_000, ge=100)
+    """Alerts that may wait for the store; beyond it webhooks are answered 503 and Alertmanager tries again."""
+
+
+class ClusterConfig(Section):
+    """One Kubernetes cluster. Without kubeconfig and with `in_cluster: true`, the pod's service account."""
+
+    name: str = "default"
+    kubeconfig: Path | None = None
+    context: str | None = None
+    in_cluster: bool = False
+    simulated: bool = False
+
+
+class Endpoint(Section):
+    """An HTTP API that we read."""
+
+    url: str = Field(pattern=r"^https?://")
+    bearer: Secret | None = None
+    basic: Basic | None = None
+    headers: Mapping[str, str] = Field(default_factory=dict)
+
+
+class Slack(Section):
+    token: Secret
+    url: str = "https://slack.com/api/"
+
+
+class PagerDuty(Section):
+    routing_key: Secret
+    url: str = "https://events.pagerduty.com"
+
+
+class Playbooks(Section):
+    folders: tuple[Path, ...] = (Path("playbooks"),)
+    reload: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=10)
+    params: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    """Playbook name to parameter values, within the bounds that the playbook gives."""
+
+
+class Config(Section):
+    """Everything `serve` needs. `sources` must be written down: there is no default that lets anybody in."""
+
+    listen: Listen = Listen()
+    sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    api: tuple[ApiToken, ...] = ()
+    store: Store = Store()
+    clusters: tuple[ClusterConfig, ...] = Field((ClusterConfig(in_cluster=True),), min_length=1)
+    prometheus: Endpoint | None = None
+    alertmanager: Endpoint | None = None
+    slack: Slack | None = None
+    pagerduty: PagerDuty | None = None
+    routes: Routes = Routes()
+    playbooks: Playbooks = Playbooks()
+    policy: Policy = Policy()
+    labels: LabelRules = LabelRules()
+    external_url: str = ""
+    observer: bool = True
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        for what, names in (
+            ("sources", [s.name for s in self.sources]),
+            ("clusters", [c.name for c in self.clusters]),
+            ("api", [t.name for t in self.api]),
+        ):
+            twice = sorted({n for n in names if names.count(n) > 1})
+            if twice:
+                raise ValueError(f"{what}: {', '.join(twice)} is there twice; names must differ")
+        known = {c.name for c in self.clusters}
+        for source in self.sources:
+            if not source.cluster_label and source.cluster not in known:
+                raise ValueError(f"sources[{source.name}].cluster: {source.cluster!r} is none of clusters: {sorted(known)}")
+        open_sources = [s.name for s in self.sources if s.auth == "none"]
+        if len(open_sources) > 1:
+            raise ValueError(f"sources {', '.join(open_sources)} all say auth: none; they could not be told apart")
+        return self
+
+
+def load_config(path: Path | None, environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration from a file and the environment. Raises: InvalidConfig, naming each field and what to do."""
+    raw: dict[str, Any] = {}
+    if path is not None:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as exc:
+            raise InvalidConfig(f"{path}: cannot be read: {exc.strerror}") from exc
+        loaded = load_yaml(text, str(path))
+        if not isinstance(loaded, dict):
+            raise InvalidConfig(f"{path}: expected a mapping of settings")
+        raw = loaded
+    _overlay(raw, os.environ if environment is None else environment)
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as exc:
+        where = str(path) if path else "configuration"
+        problems = "\n".join(f"  {_dotted(e['loc'])}: {_plain(e['msg'])}" for e in exc.errors())
+        raise InvalidConfig(f"{where}: {len(exc.errors())} problem(s)\n{problems}") from exc
+
+
+def _overlay(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        if not name.startswith(PREFIX):
+            continue
+        path = name.removeprefix(PREFIX).lower().split("__")
+        if not _is_setting(path):
+            continue
+        place = raw
+        for part in path[:-1]:
+            place = place.setdefault(part, {})
+        place[path[-1]] = value
+
+
+def _is_setting(path: list[str]) -> bool:
+    """Whether a path of names leads to one value of the model; sections and lists are only set in the file."""
+    model: Any = Config
+    for index, part in enumerate(path):
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            return False
+        inner = _section_of(fields[part].annotation)
+        if index == len(path) - 1:
+            return inner is None
+        model = inner
+    return False
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    options = (annotation, *getattr(annotation, "__args__", ()))
+    for option in options:
+        if isinstance(option, type) and issubclass(option, BaseModel) and option is not Secret:
+            return option
+    return None
+
+
+def _dotted(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "(whole file)"
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+

@@ -1,0 +1,221 @@
+"""What the core needs from the outside, in our own words.
+
+Each port has an adapter for the real thing and an in-memory one; both pass one shared contract suite. Reads raise
+`ReadError`s, writes raise `EffectError`s, the journal raises `JournalUnavailable`: nothing else crosses these lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from remediator.objects import Object, ObjectRef
+
+FIELD_MANAGER = "remediator"
+"""Our name in managedFields. Flux takes back fields of managers that begin with `kubectl`."""
+
+MARKER = "remediator.dev/effect"
+"""Annotation that every patch of ours carries: the id of the effect, the proof that it happened."""
+
+ABANDONED = "remediator.dev/abandoned"
+"""Annotation whose preconditioned write moves the resourceVersion, so that an unanswered write can never land later."""
+
+Verb = Literal["patch", "create", "delete", "evict"]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """One request that alters the world, exactly as it goes on the wire.
+
+    `body` is the bytes that were recorded in the attempt row. Content types: `application/merge-patch+json`,
+    `application/json-patch+json`, `application/strategic-merge-patch+json`, or `application/json`.
+    The fieldManager and, for a rehearsal, dryRun are added by the adapter (for delete and evict inside the body: options
+    in the query are ignored by the API server as soon as there is a body).
+    """
+
+    verb: Verb
+    ref: ObjectRef
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectList:
+    """A list answer; `resource_version` is where a watch continues."""
+
+    items: tuple[Object, ...]
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """`ADDED`, `MODIFIED` or `DELETED` with the object. Bookmarks are swallowed by the adapter."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED"]
+    object: Object
+
+
+class Cluster(Protocol):
+    """One Kubernetes API server. Every call has a timeout; no call is retried for a write."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def get(self, ref: ObjectRef) -> Object:
+        """A consistent read (no resourceVersion). The object always carries `kind` and `apiVersion`.
+
+        Raises: NotFound, Forbidden, CannotSee.
+        """
+        ...
+
+    async def list(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> ObjectList:
+        """All objects of a kind, all pages, consistent. Empty namespace = all namespaces. `labels`/`fields` are selectors
+        in API syntax. Each item carries `kind` and `apiVersion`. Raises: Forbidden, CannotSee, NotFound (unknown kind).
+        """
+        ...
+
+    def watch(self, kind: str, namespace: str = "", *, resource_version: str) -> AsyncIterator[WatchEvent]:
+        """Changes after `resource_version`; ends when the server closes it. Raises: CannotSee (also 410: list again)."""
+        ...
+
+    async def write(self, request: WriteRequest, *, dry_run: bool = False) -> Object:
+        """Send these bytes once. Returns the object (or the Status) of the answer. Raises: EffectError."""
+        ...
+
+    async def logs(
+        self, pod: ObjectRef, *, container: str = "", previous: bool = False, lines: int = 100, limit_bytes: int = 65536
+    ) -> str:
+        """The end of a container's log, undecodable bytes replaced. Raises: NotFound, Forbidden, CannotSee."""
+        ...
+
+    async def allowed(self, verb: str, kind: str, namespace: str, *, subresource: str = "", name: str = "") -> bool:
+        """Ask the API server whether we may (SelfSubjectAccessReview). Raises: CannotSee."""
+        ...
+
+    async def server_time(self) -> datetime:
+        """The `Date` of a cheap answer, UTC. Raises: CannotSee."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of an instant vector. `value` may be NaN or infinite: callers decide explicitly."""
+
+    labels: Mapping[str, str]
+    value: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of a range query: (time, value) pairs, oldest first."""
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[datetime, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """One alerting rule of Prometheus' rules API. Durations in seconds."""
+
+    name: str
+    query: str
+    for_s: float = 0.0
+    keep_firing_for_s: float = 0.0
+    interval_s: float = 60.0
+    last_evaluation: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Queries(Protocol):
+    """PromQL. An answer with warnings may be partial and is CannotSee; an empty vector is an answer."""
+
+    async def instant(self, query: str) -> tuple[Sample, ...]:
+        """Raises: CannotSee."""
+        ...
+
+    async def range(self, query: str, *, start: datetime, end: datetime, step_s: float) -> tuple[Series, ...]:
+        """Raises: CannotSee."""
+        ...
+
+    async def rules(self, alertname: str) -> tuple[AlertRule, ...]:
+        """Alerting rules of that name. Raises: CannotSee."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """An active silence in Alertmanager."""
+
+    id: str
+    created_by: str
+    comment: str
+    ends_at: datetime
+    matchers: tuple[str, ...] = ()
+    """In Alertmanager matcher syntax, all must hold."""
+
+
+class Silences(Protocol):
+    """What people have silenced in Alertmanager."""
+
+    async def active(self) -> tuple[Silence, ...]:
+        """All active silences. Raises: CannotSee."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Wall time for records, boot time for durations (it also runs while the machine sleeps)."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+    def boot(self) -> float:
+        """Seconds since boot, suspend included."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRef:
+    """Where a chat message is: Slack's channel ID and ts."""
+
+    channel: str
+    ts: str
+
+
+class ChatError(Exception):
+    """A chat or pager call failed. `retry_after_s` None = permanent, do not try again."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Chat(Protocol):
+    """Slack, or something that looks like it. `text` is the fallback; `blocks` is Block Kit JSON."""
+
+    async def post(self, channel: str, text: str, blocks: tuple[Object, ...], *, thread: str = "") -> MessageRef:
+        """Raises: ChatError."""
+        ...
+
+    async def update(self, ref: MessageRef, text: str, blocks: tuple[Object, ...]) -> None:
+        """Raises: ChatError."""
+        ...
+
+
+class Pager(Protocol):
+    """PagerDuty Events v2, one incident per dedup key."""
+
+    async def send(self, event: Mapping[str, object]) -> None:
+        """`event` without routing_key: event_action, dedup_key, payload, links. Raises: ChatError."""
+        ...

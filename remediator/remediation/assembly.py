@@ -1,0 +1,165 @@
+"""Puts the core together from its ports. The service, the demo and the simulation tests all start here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from remediator.actions.base import Action
+from remediator.actions.registry import load_actions
+from remediator.alerts.labels import LabelRules
+from remediator.guardrails.policy import Policy
+from remediator.people.routes import Routes
+from remediator.playbooks.catalog import Catalog
+from remediator.ports import Clock, Cluster, Queries, Silences
+from remediator.remediation.aim import Aiming
+from remediator.remediation.checks.base import HttpProbe, MetricLabels
+from remediator.remediation.chooser import Chooser
+from remediator.remediation.draft import Decision
+from remediator.remediation.effector import Effector
+from remediator.remediation.intake import Intake
+from remediator.remediation.journal import Journal
+from remediator.remediation.planner import Planner
+from remediator.remediation.runner import LEASE, Runner
+from remediator.remediation.scopes import Scopes
+from remediator.remediation.telling import Teller
+from remediator.remediation.verifier import Verifier
+
+
+def new_id() -> str:
+    """`r-` and ten hex digits: short enough to type on a phone, too many to meet twice."""
+    return f"r-{secrets.token_hex(5)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything outside. None = not configured; what needs it then says so."""
+
+    clusters: Mapping[str, Cluster]
+    journal: Journal
+    clock: Clock
+    queries: Queries | None = None
+    silences: Silences | None = None
+    http: HttpProbe | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the operator set."""
+
+    policy: Policy = field(default_factory=Policy)
+    routes: Routes = field(default_factory=Routes)
+    label_rules: LabelRules = field(default_factory=LabelRules)
+    metric_labels: MetricLabels = field(default_factory=MetricLabels)
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    instance: str = ""
+    console: str = ""
+    lease: timedelta = LEASE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """The assembled core."""
+
+    ports: Ports
+    runner: Runner
+    intake: Intake
+    planner: Planner
+    chooser: Chooser
+    verifier: Verifier
+    effector: Effector
+    teller: Teller
+    aiming: Aiming
+    actions: Mapping[str, Action[Any]]
+
+
+def assemble(
+    ports: Ports,
+    settings: Settings,
+    catalog: Callable[[], Catalog],
+    *,
+    holder: str,
+    ids: Callable[[], str] = new_id,
+    on_decision: Callable[[Decision], None] = lambda decision: None,
+    on_frozen: Callable[[float], None] = lambda gap_s: None,
+    actions: Mapping[str, Action[Any]] | None = None,
+) -> Core:
+    """`holder` is unique per process start; `on_frozen` is called after a gap longer than the lease and must not return
+    into business: another process may have taken over.
+    """
+    found = load_actions() if actions is None else actions
+    scopes = Scopes(settings.params)
+    aiming = Aiming(ports.clusters, settings.label_rules, scopes)
+    verifier = Verifier(
+        clusters=ports.clusters,
+        journal=ports.journal,
+        queries=ports.queries,
+        http=ports.http,
+        scopes=scopes,
+        labels=settings.metric_labels,
+        clock=ports.clock,
+    )
+    chooser = Chooser(
+        catalog=catalog,
+        clusters=ports.clusters,
+        journal=ports.journal,
+        aiming=aiming,
+        scopes=scopes,
+        policy=settings.policy,
+        clock=ports.clock,
+        new_id=ids,
+    )
+    planner = Planner(
+        clusters=ports.clusters,
+        journal=ports.journal,
+        silences=ports.silences,
+        actions=found,
+        verifier=verifier,
+        scopes=scopes,
+        policy=settings.policy,
+        clock=ports.clock,
+    )
+    effector = Effector(ports.clusters, ports.journal, ports.clock)
+    teller = Teller(
+        journal=ports.journal,
+        routes=settings.routes,
+        clock=ports.clock,
+        instance=settings.instance,
+        console=settings.console,
+    )
+    runner = Runner(
+        holder=holder,
+        journal=ports.journal,
+        chooser=chooser,
+        planner=planner,
+        effector=effector,
+        verifier=verifier,
+        tell=teller,
+        clock=ports.clock,
+        on_decision=on_decision,
+        on_frozen=on_frozen,
+        lease=settings.lease,
+    )
+    intake = Intake(
+        journal=ports.journal,
+        catalog=catalog,
+        aiming=aiming,
+        clock=ports.clock,
+        new_id=ids,
+        poke=runner.poke,
+    )
+    return Core(
+        ports=ports,
+        runner=runner,
+        intake=intake,
+        planner=planner,
+        chooser=chooser,
+        verifier=verifier,
+        effector=effector,
+        teller=teller,
+        aiming=aiming,
+        actions=found,
+    )

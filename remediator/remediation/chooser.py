@@ -1,0 +1,192 @@
+"""Which playbook, once the alerts of an incident had time to arrive, and why the others were not chosen.
+
+The choice is made after `gather`, so that a scale-up does not win over the rollback of the release that caused it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from remediator.actions.view import View
+from remediator.errors import NotFound, ReadError
+from remediator.guardrails.explain import explain
+from remediator.guardrails.policy import Policy, limits_in_force
+from remediator.guardrails.verdict import Answer, Verdict
+from remediator.playbooks.catalog import (
+    AmbiguousPriority,
+    Catalog,
+    Contender,
+    Entry,
+    NothingFits,
+    Selected,
+    ask,
+    choose,
+)
+from remediator.playbooks.model import Playbook
+from remediator.playbooks.params import InvalidParam
+from remediator.ports import Clock, Cluster
+from remediator.remediation.aim import Aim, Aiming
+from remediator.remediation.draft import Decision
+from remediator.remediation.events import Chosen, NoneChosen, PlanMade
+from remediator.remediation.journal import AlertRecord, Journal
+from remediator.remediation.reading import read_view
+from remediator.remediation.scopes import Scopes
+from remediator.remediation.state import Remediation, State
+from remediator.remediation.targeting import TargetUnclear
+
+MAX_RUNGS = 3
+CHILD_DEADLINE = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """A candidate after a look at its target: either it contends, or its target is not known, or was not seen."""
+
+    entry: Entry
+    alert_id: str
+    aim: Aim | None = None
+    contender: Contender | None = None
+    unclear: str = ""
+    """Not known, for good."""
+    unseen: str = ""
+    """Something could not be read: it might have been chosen."""
+
+
+class Chooser:
+    """`catalog` gives the playbooks in force at the moment of asking."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Callable[[], Catalog],
+        clusters: Mapping[str, Cluster],
+        journal: Journal,
+        aiming: Aiming,
+        scopes: Scopes,
+        policy: Policy,
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._catalog = catalog
+        self._clusters = clusters
+        self._journal = journal
+        self._aiming = aiming
+        self._scopes = scopes
+        self._policy = policy
+        self._clock = clock
+        self._new_id = new_id
+
+    async def choose(self, r: Remediation) -> Chosen | NoneChosen | PlanMade:
+        """The playbook with the highest priority among those that apply. Raises: JournalUnavailable."""
+        records = {a.id: a for a in await self._journal.alerts(r.alerts)}
+        catalog = self._catalog()
+        looked: dict[str, Looked] = {}
+        gone = []
+        for candidate in r.candidates:
+            entry = catalog.entry(candidate.playbook)
+            record = records.get(candidate.alert_id)
+            if entry is None or record is None:
+                gone.append(f"{candidate.playbook} is no longer loaded")
+                continue
+            known = looked.get(candidate.playbook)
+            if known is None or known.contender is None or not known.contender.holds:
+                looked[candidate.playbook] = await self._look(entry, record)
+        return self.pick(r, tuple(looked.values()), gone)
+
+    async def _look(self, entry: Entry, record: AlertRecord) -> Looked:
+        spec, now = entry.loaded.playbook, self._clock.now()
+        found = Looked(entry=entry, alert_id=record.id)
+        try:
+            aim = await self._aiming.aim(spec, record.alert, now)
+            view: View | None = None
+            if entry.when is not None and "target" in entry.when.roots and spec.targets is None:
+                view = await read_view(self._clusters[aim.cluster], self._journal, aim.ref, aim.root, now)
+            contender = ask(entry, self._scopes.scope(spec, record.alert, view, now))
+        except TargetUnclear as exc:
+            return replace(found, unclear=str(exc))
+        except InvalidParam as exc:
+            return replace(found, contender=Contender(entry=entry, holds=None, error=str(exc)))
+        except NotFound as exc:
+            return replace(found, unclear=f"the target does not exist: {exc}")
+        except ReadError as exc:
+            return replace(found, unseen=str(exc))
+        return replace(found, aim=aim, contender=contender)
+
+    def pick(self, r: Remediation, looked: Sequence[Looked], gone: Sequence[str]) -> Chosen | NoneChosen | PlanMade:
+        """Pure: highest priority wins, a tie denies, and what cannot be seen holds if it could have won."""
+        choice = choose([x.contender for x in looked if x.contender is not None])
+        won = choice.loaded.playbook.priority if isinstance(choice, Selected) else None
+        for x in looked:
+            if x.unseen and (won is None or x.entry.priority >= won):
+                return self._no(r, Answer.HOLD, "target", x.unseen, cannot_see=True)
+        unclear = [x for x in looked if x.unclear]
+        match choice:
+            case AmbiguousPriority():
+                return self._no(r, Answer.DENY, "priority", str(choice))
+            case NothingFits() if unclear:
+                return self._no(r, Answer.DENY, "target", unclear[0].unclear)
+            case NothingFits():
+                reasons = [*gone, *(str(n) for n in choice.not_chosen)]
+                return NoneChosen(
+                    reason="no playbook applies: " + ("; ".join(reasons) or "none is loaded for it any more")
+                )
+        chosen = next(x for x in looked if x.entry.name == choice.loaded.playbook.name)
+        spec = choice.loaded.playbook
+        assert chosen.aim is not None
+        return Chosen(
+            spec=spec,
+            playbook_hash=choice.loaded.hash,
+            mode=self._mode(spec),
+            alert_id=chosen.alert_id,
+            target=chosen.aim.ref,
+            root=chosen.aim.root,
+            because=chosen.aim.because,
+            alert_pod=chosen.aim.alert_pod,
+            ladder=self._ladder(spec),
+            not_chosen=(*gone, *(f"not chosen: {n}" for n in choice.not_chosen)),
+        )
+
+    def _mode(self, spec: Playbook) -> str:
+        return limits_in_force(spec, self._policy).mode.value
+
+    def _ladder(self, spec: Playbook) -> tuple[str, ...]:
+        """Playbooks that follow, each once, at most three deep. The first playbook's list governs the whole ladder."""
+        names = [e.playbook for e in spec.escalate if e.playbook and e.playbook != spec.name]
+        return tuple(dict.fromkeys(names))[: MAX_RUNGS - 1]
+
+    def _no(self, r: Remediation, answer: Answer, guardrail: str, reason: str, *, cannot_see: bool = False) -> PlanMade:
+        verdict = Verdict(guardrail=guardrail, answer=answer, reason=reason, cannot_see=cannot_see)
+        subject = f"{', '.join(sorted({c.playbook for c in r.candidates}))} for {r.root}"
+        return PlanMade(plan=None, verdicts=(verdict,), explanation=explain((verdict,), subject=subject))
+
+    async def child(self, decision: Decision, now: datetime) -> Remediation | None:
+        """The next rung of the ladder, as a child that keeps target, alerts and locks; None when it is not loaded."""
+        loaded = self._catalog().get(decision.child) if decision.child else None
+        if loaded is None:
+            return None
+        parent = decision.remediation
+        return Remediation(
+            id=self._new_id(),
+            episode=parent.episode,
+            cluster=parent.cluster,
+            target=parent.target,
+            root=parent.root,
+            because=parent.because,
+            alert_pod=parent.alert_pod,
+            created_at=now,
+            state=State.PLANNED,
+            since=now,
+            due=now,
+            deadline=now + CHILD_DEADLINE,
+            alerts=parent.alerts,
+            severity=parent.severity,
+            spec=loaded.playbook,
+            playbook_hash=loaded.hash,
+            mode=self._mode(loaded.playbook),
+            parent=parent.id,
+            chain=(*parent.chain, loaded.playbook.name),
+            ladder=parent.ladder[1:],
+            reason=f"next rung after {parent.id} ({parent.playbook}, {parent.outcome.value})",
+        )

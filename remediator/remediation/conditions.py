@@ -1,0 +1,242 @@
+"""The conditions that the transition table names. Each is a pure question about a draft; its name is what the docs show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from remediator.guardrails.verdict import Answer, gravest
+from remediator.playbooks.model import Step, Verify
+from remediator.remediation.draft import Draft
+from remediator.remediation.judge import Judgement, judge
+from remediator.remediation.state import Remediation
+
+QUIET_BEFORE_SUPERSEDED = timedelta(minutes=5)
+MAX_CONFLICTS = 5
+CONFLICT_WINDOW = timedelta(seconds=10)
+
+
+def _answer(d: Draft) -> Answer:
+    return gravest(d.event.verdicts)
+
+
+def observing(d: Draft) -> bool:
+    return d.r.mode == "observe" and d.r.spec is not None
+
+
+def denied(d: Draft) -> bool:
+    return _answer(d) is Answer.DENY
+
+
+def denied_as_rung(d: Draft) -> bool:
+    return bool(d.r.parent) and denied(d)
+
+
+def held(d: Draft) -> bool:
+    return _answer(d) is Answer.HOLD or d.event.plan is None
+
+
+def only_suggested(d: Draft) -> bool:
+    return d.r.mode == "suggest" or _answer(d) is Answer.SUGGEST
+
+
+def alert_is_gone(d: Draft) -> bool:
+    """Proven by a fresh sample of a live Prometheus; a resolved webhook alone proves nothing."""
+    plan = d.event.plan
+    return plan is not None and plan.alerts_quiet_since is not None
+
+
+def needs_approval(d: Draft) -> bool:
+    return d.r.mode == "approve" or _answer(d) is Answer.ASK
+
+
+def approved_plan_still_holds(d: Draft) -> bool:
+    """What was approved is what would be sent, and nothing forbids it by now."""
+    plan = d.event.plan
+    return plan is not None and plan.digest == d.r.digest and not held(d) and not denied(d) and not only_suggested(d)
+
+
+def approved_plan_is_off(d: Draft) -> bool:
+    """Another digest, or a guard that denies for good."""
+    plan = d.event.plan
+    return denied(d) or only_suggested(d) or (plan is not None and plan.digest != d.r.digest)
+
+
+def paused(d: Draft) -> bool:
+    return any(v.guardrail == "pause" and v.answer is Answer.HOLD for v in d.event.verdicts)
+
+
+def for_this_digest(d: Draft) -> bool:
+    return bool(d.r.digest) and d.event.digest == d.r.digest and d.event.who != d.r.requester
+
+
+def completes_quorum(d: Draft) -> bool:
+    """With this yes, enough distinct people agreed to this digest. The requester does not count."""
+    if not for_this_digest(d) or d.r.spec is None:
+        return False
+    people = {c.who for c in d.r.consents if c.digest == d.r.digest} | {d.event.who}
+    return len(people) >= d.r.spec.approval.quorum
+
+
+def quiet(d: Draft) -> bool:
+    return d.event.quiet_since is not None
+
+
+def quiet_for_5_minutes(d: Draft) -> bool:
+    since = d.event.quiet_since
+    return since is not None and d.now - min(since, d.r.quiet_since or since) >= QUIET_BEFORE_SUPERSEDED
+
+
+def stale_answer(d: Draft) -> bool:
+    """An answer about another effect than the one that is next: a late word, kept as evidence only."""
+    return bool(d.event.effect_id != d.r.effect_id)
+
+
+def nothing_done_yet(d: Draft) -> bool:
+    return not d.r.done
+
+
+def undoing(d: Draft) -> bool:
+    return d.r.undoing
+
+
+def step_of(d: Draft) -> Step:
+    assert d.r.spec is not None
+    return d.r.spec.steps[d.r.step]
+
+
+def is_last_step(d: Draft) -> bool:
+    return d.r.spec is None or d.r.step >= len(d.r.spec.steps) - 1
+
+
+def more_effects(d: Draft) -> bool:
+    return d.r.plan is not None and d.r.effect + 1 < len(d.r.plan.steps[d.r.step].effects)
+
+
+def step_is_verified(d: Draft) -> bool:
+    """A step in the middle with its own checks; those of the last step are part of the final verification."""
+    return not is_last_step(d) and step_of(d).verify is not None
+
+
+def more_undo(d: Draft) -> bool:
+    return d.r.undo_sent + 1 < len(d.r.undo_left)
+
+
+def can_be_undone(d: Draft) -> bool:
+    """Something was done that has an inverse, it made things worse, and the playbook does not forbid it."""
+    spec = d.r.spec
+    return (
+        spec is not None and spec.undo.after == "failed" and any(x.inverse is not None for x in d.r.done) and _worse(d)
+    )
+
+
+def _worse(d: Draft) -> bool:
+    return bool(judged(d).worse) if hasattr(d.event, "sample") else bool(getattr(d.event, "worse", False))
+
+
+def conflicts_are_few(d: Draft) -> bool:
+    since = d.r.conflicts_since
+    return since is None or d.now - since > CONFLICT_WINDOW or d.r.conflicts < MAX_CONFLICTS
+
+
+def in_time(d: Draft) -> bool:
+    """The effect may still be begun; after `act_by` a person takes over."""
+    return d.r.act_by is None or d.now < d.r.act_by
+
+
+def asking(d: Draft) -> bool:
+    return d.r.waiting_for == "ask"
+
+
+def on_timer(d: Draft) -> bool:
+    return d.r.waiting_for == "timer"
+
+
+def differs_from_approved(d: Draft) -> bool:
+    return bool(d.event.differs)
+
+
+def gate_good(d: Draft) -> bool:
+    return bool(d.event.answer == "good")
+
+
+def gate_bad(d: Draft) -> bool:
+    return bool(d.event.answer == "bad")
+
+
+def verify_in_force(d: Draft) -> Verify:
+    return verify_of(d.r)
+
+
+def verify_of(r: Remediation) -> Verify:
+    """The playbook's verification, or the checks of a step in the middle."""
+    assert r.spec is not None
+    step = r.spec.steps[r.step]
+    if r.step >= len(r.spec.steps) - 1 or step.verify is None:
+        return r.spec.verify
+    return step_verify(r.spec.verify, step)
+
+
+def step_verify(whole: Verify, step: Step) -> Verify:
+    """The checks of one step, asked at once and twice: the next step waits for them."""
+    checks = tuple({"kind": kind, "args": args or {}} for kind, args in (step.verify or {}).items())
+    return Verify.model_validate(
+        {
+            "settle": 0,
+            "interval": min(whole.interval.total_seconds(), 5.0),
+            "successes": min(whole.successes, 2),
+            "failures": whole.failures,
+            "timeout": whole.timeout,
+            "checks": checks,
+        }
+    )
+
+
+def judged(d: Draft) -> Judgement:
+    """The verdict over all samples of this phase, the new one included."""
+    before = d.r.plan.before if d.r.plan else None
+    samples = (*d.r.samples, d.event.sample)
+    return judge(before, samples, verify_in_force(d), d.r.acted_at or d.r.since, d.now)
+
+
+def verified(d: Draft) -> bool:
+    return judged(d).verdict == "succeeded"
+
+
+def verified_bad(d: Draft) -> bool:
+    return judged(d).verdict == "failed"
+
+
+def unclear_too_long(d: Draft) -> bool:
+    return judged(d).verdict == "inconclusive"
+
+
+def undo_verified(d: Draft) -> bool:
+    """All copies of the target are back: the rollout check of the undone state is good."""
+    return all(c.answer == "good" for c in d.event.sample.checks) and bool(d.event.sample.checks)
+
+
+def answer_is(*answers: str) -> Callable[[Draft], bool]:
+    """The outcome of one go at an effect, or of one probe."""
+
+    def check(d: Draft) -> bool:
+        return d.event.answer in answers and not stale_answer(d)
+
+    check.__name__ = " or ".join(answers)
+    return check
+
+
+def both(*conditions: Callable[[Draft], bool]) -> Callable[[Draft], bool]:
+    def check(d: Draft) -> bool:
+        return all(c(d) for c in conditions)
+
+    check.__name__ = ", ".join(c.__name__ for c in conditions)
+    return check
+
+
+def no(condition: Callable[[Draft], bool]) -> Callable[[Draft], bool]:
+    def check(d: Draft) -> bool:
+        return not condition(d)
+
+    check.__name__ = f"not {condition.__name__}"
+    return check

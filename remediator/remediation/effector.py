@@ -1,0 +1,335 @@
+"""The only writer. One attempt: last look, attempt row, the request, its outcome; and what to make of silence.
+
+Why an effect happens once (each line closes a failure that was measured or walked through):
+
+1. *Last look*: a consistent read; the touched paths still hold the plan's `before`, no pause annotation, nothing unknown
+   is still under way for this effect.
+2. *Attempt row*, committed after that read by one conditional statement (epoch current, no live pause). One row is one
+   request: those bytes are sent, nothing is read in between, and nothing is sent when more than one second has passed.
+3. *Answer*: outcome row. A definite conflict is a new attempt, decided by `decide`, not here.
+4. *No answer*: `uncertain`; a consistent read decides (`probe`), never a blind retry.
+
+Nothing here retries a write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+
+from remediator.actions.change import GENERATED_TIME, Effect, NotPossible, Patch
+from remediator.actions.render import abandon, choose_pod, inverse, marker_of, render, still_before
+from remediator.errors import (
+    CannotSee,
+    Conflict,
+    EffectError,
+    Forbidden,
+    NotFound,
+    ReadError,
+    Refused,
+    TargetGone,
+    Unavailable,
+    Uncertain,
+)
+from remediator.objects import Object, ObjectRef, annotations_of, dig, generation_of, uid_of, version_of
+from remediator.ports import Clock, Cluster
+from remediator.remediation.events import ActAnswer, Acted, Probed
+from remediator.remediation.journal import (
+    Attempt,
+    AttemptOutcome,
+    AttemptRefused,
+    Journal,
+    NewAttempt,
+    StaleRemediation,
+)
+from remediator.remediation.pausing import PAUSE_ANNOTATION, pause_scopes
+from remediator.remediation.state import Remediation
+
+SEND_WITHIN_S = 1.0
+"""Longest time between asking for the attempt row and sending its bytes, in seconds of boot time."""
+
+LastLook = Callable[[Remediation, Effect, Object], Awaitable[Acted | None]]
+"""Guards that are asked again right before an effect; None = no objection."""
+
+DEFINITELY_NOT: frozenset[AttemptOutcome] = frozenset(
+    {"conflict", "refused", "gone", "unavailable", "not_sent", "never"}
+)
+"""Outcomes after which the attempt's request has not happened and never will."""
+
+
+def effect_of(r: Remediation) -> Effect:
+    """The effect that is next, or the undo that is next."""
+    if r.undoing:
+        return r.undo_left[r.undo_sent]
+    assert r.plan is not None
+    return r.plan.steps[r.step].effects[r.effect]
+
+
+class Effector:
+    """Sends the effect that is next, and finds out what became of one that was not answered."""
+
+    def __init__(self, clusters: Mapping[str, Cluster], journal: Journal, clock: Clock) -> None:
+        self._clusters = clusters
+        self._journal = journal
+        self._clock = clock
+
+    async def act(self, r: Remediation, last_look: LastLook) -> Acted:
+        """One go at the next effect (or undo). Raises: JournalUnavailable, StaleRemediation (fenced)."""
+        last = await self._journal.last_attempt(r.id, r.effect_id)
+        if last is not None and last.outcome not in DEFINITELY_NOT:
+            if not r.resend:
+                return self._acted(r, "uncertain", "an earlier attempt has no clear answer")
+            return await self._send(r, _same_again(r, last))
+        if not r.undoing and r.plan is not None and not r.plan.steps[r.step].effects:
+            return self._acted(r, "nothing_to_do", "this step has no effect")
+        cluster = self._clusters[r.cluster]
+        effect = effect_of(r)
+        try:
+            looked = await self._look(cluster, r, effect)
+        except NotFound as exc:
+            return self._acted(r, "refused", f"it does not exist any more: {exc}")
+        except ReadError as exc:
+            return self._acted(r, "cannot_see", f"last look failed: {exc}")
+        if looked is None:
+            return self._acted(r, "nothing_to_do", "no pod fits the rule any more")
+        objection = self._compare(r, effect, looked) or await last_look(r, effect, looked)
+        if objection is not None:
+            return objection
+        request = render(effect, looked, effect_id=r.effect_id, now=self._clock.now())
+        attempt = NewAttempt(
+            remediation_id=r.id,
+            effect_id=r.effect_id,
+            epoch=r.epoch,
+            uid=uid_of(looked),
+            resource_version=version_of(looked),
+            generation=generation_of(looked),
+            request=request,
+            pause_scopes=pause_scopes(r),
+        )
+        return await self._send(r, attempt)
+
+    async def _look(self, cluster: Cluster, r: Remediation, effect: Effect) -> Object | None:
+        """The object as it is now; for a pod rule the pod to take, None when there is none."""
+        if isinstance(effect, Patch):
+            return await cluster.get(effect.ref)
+        rule = effect.pod
+        if rule.select == "named":
+            try:
+                pods: tuple[Object, ...] = (await cluster.get(ObjectRef("Pod", rule.namespace, rule.name)),)
+            except NotFound:
+                return None
+        else:
+            pods = (await cluster.list("Pod", rule.namespace, labels=rule.selector)).items
+        return choose_pod(rule, pods, {d.taken_uid for d in r.done if d.taken_uid}, r.created_at)
+
+    def _compare(self, r: Remediation, effect: Effect, looked: Object) -> Acted | None:
+        """People win: a touched field that somebody changed after planning is left alone."""
+        if not isinstance(effect, Patch):
+            return None
+        if marker_of(looked) == r.effect_id and uid_of(looked) == effect.uid:
+            return self._acted(r, "uncertain", "the object already carries this effect's marker")
+        if PAUSE_ANNOTATION in annotations_of(looked):
+            why = annotations_of(looked)[PAUSE_ANNOTATION]
+            return self._acted(r, "paused", f"{effect.ref} is paused by annotation: {why}")
+        changed = still_before(effect, looked)
+        if changed is None:
+            return None
+        if r.undoing and all(dig(looked, *c.path) == c.after for c in effect.changes):
+            return self._acted(r, "nothing_to_do", "already as it was before")
+        return self._acted(r, "changed", f"changed by someone else, left alone: {changed}")
+
+    async def _send(self, r: Remediation, attempt: NewAttempt) -> Acted:
+        """Row, request, outcome."""
+        started = self._clock.boot()
+        row = await self._journal.record_attempt(attempt, self._clock.now())
+        if isinstance(row, AttemptRefused):
+            if row.why == "fenced":
+                raise StaleRemediation(row.detail)
+            return self._acted(r, "paused", row.detail)
+        if self._clock.boot() - started > SEND_WITHIN_S:
+            return await self._finish(r, row, "not_sent", "not_sent", "more than 1 s since the attempt row: not sent")
+        try:
+            answer = await self._clusters[r.cluster].write(row.request)
+        except Conflict as exc:
+            return await self._finish(r, row, "conflict", "conflict", str(exc))
+        except TargetGone as exc:
+            gone: ActAnswer = "refused" if row.request.verb == "patch" else "nothing_to_do"
+            return await self._finish(r, row, "gone", gone, str(exc))
+        except Refused as exc:
+            return await self._finish(r, row, "refused", "refused", str(exc))
+        except Unavailable as exc:
+            after = timedelta(seconds=exc.retry_after_s) if exc.retry_after_s else None
+            no: ActAnswer = "budget" if exc.disruption_budget else "busy"
+            return await self._finish(r, row, "unavailable", no, str(exc), retry_after=after)
+        except (Uncertain, EffectError) as exc:
+            return await self._finish(r, row, "uncertain", "uncertain", f"no clear answer: {exc}")
+        await self._journal.record_outcome(row.id, "done", "", self._clock.now())
+        return self._done(r, row, answer)
+
+    async def _finish(
+        self,
+        r: Remediation,
+        row: Attempt,
+        outcome: AttemptOutcome,
+        answer: ActAnswer,
+        detail: str,
+        retry_after: timedelta | None = None,
+    ) -> Acted:
+        await self._journal.record_outcome(row.id, outcome, detail, self._clock.now())
+        return self._acted(r, answer, detail, retry_after=retry_after)
+
+    def _done(self, r: Remediation, row: Attempt, answer: Object) -> Acted:
+        effect = effect_of(r)
+        if isinstance(effect, Patch):
+            return self._acted(r, "done", "", undo=_inverse(effect, answer))
+        return self._acted(r, "done", f"took {row.request.ref}", taken_uid=row.uid)
+
+    def _acted(
+        self,
+        r: Remediation,
+        answer: ActAnswer,
+        detail: str,
+        *,
+        undo: Patch | None = None,
+        taken_uid: str = "",
+        retry_after: timedelta | None = None,
+    ) -> Acted:
+        return Acted(
+            effect_id=r.effect_id,
+            answer=answer,
+            detail=detail,
+            inverse=undo,
+            taken_uid=taken_uid,
+            retry_after=retry_after,
+        )
+
+    # --- silence --------------------------------------------------------------------------------------------------
+
+    async def unanswered(self, r: Remediation) -> bool:
+        """Whether an attempt of the next effect may have happened or may still happen."""
+        last = await self._journal.last_attempt(r.id, r.effect_id)
+        return last is not None and last.outcome not in DEFINITELY_NOT
+
+    async def probe(self, r: Remediation) -> Probed:
+        """What became of the last attempt, by a consistent read. Raises: JournalUnavailable."""
+        last = await self._journal.last_attempt(r.id, r.effect_id)
+        if last is None or last.outcome in DEFINITELY_NOT:
+            return Probed(effect_id=r.effect_id, answer="never", detail="nothing of it is under way")
+        effect = effect_of(r)
+        try:
+            looked = await self._clusters[r.cluster].get(last.request.ref)
+        except NotFound:
+            looked = None
+        except (CannotSee, Forbidden) as exc:
+            return Probed(effect_id=r.effect_id, answer="cannot_see", detail=f"cannot see what became of it: {exc}")
+        if isinstance(effect, Patch):
+            found = judge_patch(r.effect_id, effect, last, looked)
+        else:
+            found = judge_pod(r.effect_id, last, looked)
+        if found.answer in ("happened", "never"):
+            await self._journal.record_outcome(
+                last.id, "happened" if found.answer == "happened" else "never", found.detail, self._clock.now()
+            )
+        return found
+
+    async def give_up(self, r: Remediation) -> Probed:
+        """Before a person takes over: move the resourceVersion, so that nothing under way can land later."""
+        found = await self.probe(r)
+        effect = effect_of(r)
+        if found.answer != "again" or not isinstance(effect, Patch):
+            return (
+                found
+                if found.answer != "again"
+                else Probed(effect_id=r.effect_id, answer="person", detail=found.detail)
+            )
+        cluster = self._clusters[r.cluster]
+        last = await self._journal.last_attempt(r.id, r.effect_id)
+        assert last is not None
+        try:
+            looked = await cluster.get(effect.ref)
+            if version_of(looked) != last.resource_version:
+                return await self.probe(r)
+            await cluster.write(abandon(looked, r.effect_id))
+        except Conflict:
+            return await self.probe(r)
+        except (ReadError, EffectError) as exc:
+            return Probed(effect_id=r.effect_id, answer="cannot_see", detail=f"could not make sure: {exc}")
+        detail = "given up: the object was moved on, so the unanswered write can never land"
+        await self._journal.record_outcome(last.id, "never", detail, self._clock.now())
+        return Probed(effect_id=r.effect_id, answer="abandoned", detail=detail)
+
+
+def _same_again(r: Remediation, last: Attempt) -> NewAttempt:
+    """The same bytes under a row of their own: one row is one request."""
+    return NewAttempt(
+        remediation_id=r.id,
+        effect_id=r.effect_id,
+        epoch=r.epoch,
+        uid=last.uid,
+        resource_version=last.resource_version,
+        generation=last.generation,
+        request=last.request,
+        pause_scopes=pause_scopes(r),
+    )
+
+
+def _inverse(effect: Patch, answer: Object) -> Patch | None:
+    try:
+        return inverse(effect, answer)
+    except NotPossible:
+        return None
+
+
+def _holds_what_we_sent(effect: Patch, looked: Object) -> bool:
+    return all(GENERATED_TIME in json.dumps(c.after) or dig(looked, *c.path) == c.after for c in effect.changes)
+
+
+def judge_patch(effect_id: str, effect: Patch, last: Attempt, looked: Object | None) -> Probed:
+    """Marker, resourceVersion, generation, managedFields: in this order, each a proof. Pure."""
+
+    def say(answer: str, detail: str, undo: Patch | None = None) -> Probed:
+        return Probed(effect_id=effect_id, answer=answer, detail=detail, inverse=undo)  # type: ignore[arg-type]
+
+    if looked is None or uid_of(looked) != last.uid:
+        return say("never", f"{effect.ref} is gone, or another object by that name")
+    if marker_of(looked) == effect_id:
+        # The undo is only bound to values that are still ours: what somebody changed since is left alone.
+        undo = _inverse(effect, looked) if _holds_what_we_sent(effect, looked) else None
+        return say("happened", "our marker is on the object", undo)
+    if version_of(looked) == last.resource_version:
+        return say("again", "resourceVersion is still the attempt's: it has not happened yet")
+    generation = generation_of(looked)
+    if generation is not None:
+        if generation == last.generation:
+            return say("never", "only the status moved since: the attempt's precondition can never hold again")
+        return say("person", "the spec moved and our marker is not there: cannot tell by looking")
+    if _written_since(looked, last.at):
+        return say("person", "somebody wrote it since and our marker is not there: cannot tell by looking")
+    return say("never", "nobody wrote its spec since: the attempt's precondition can never hold again")
+
+
+def judge_pod(effect_id: str, last: Attempt, looked: Object | None) -> Probed:
+    """An eviction or deletion is bound to a uid: gone or going is done, and the same request again can only hit it."""
+    if looked is None or uid_of(looked) != last.uid or dig(looked, "metadata", "deletionTimestamp"):
+        return Probed(effect_id=effect_id, answer="happened", detail="the pod is gone or going", taken_uid=last.uid)
+    if last.request.verb == "delete" and version_of(looked) != last.resource_version:
+        return Probed(
+            effect_id=effect_id, answer="never", detail="the pod moved on: its precondition cannot hold again"
+        )
+    return Probed(effect_id=effect_id, answer="again", detail="the pod is still there, untouched")
+
+
+def _written_since(looked: Object, at: datetime) -> bool:
+    """Whether managedFields shows a write of anything but the status since then; their times have whole seconds."""
+    entries = dig(looked, "metadata", "managedFields")
+    if not entries:
+        return True
+    start = at.replace(microsecond=0)
+    for entry in entries:
+        if entry.get("subresource") == "status":
+            continue
+        time = entry.get("time")
+        if time is None or datetime.fromisoformat(str(time).replace("Z", "+00:00")) >= start:
+            return True
+    return False

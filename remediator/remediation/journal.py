@@ -1,0 +1,306 @@
+"""The journal port: the durable truth. One code path for every database (adapters/sql), one shared contract suite.
+
+Order of things that the store guarantees: pauses, reservations and attempt rows are each one transaction, so the store
+says which came first. A commit whose result is unknown raises `JournalUnavailable` and is read again before anything is
+decided. Every write of a remediation is a compare-and-set on its `version` and, once it has one, its `epoch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from remediator.actions.view import Revision
+from remediator.alerts.alert import Alert
+from remediator.guardrails.facts import EffectiveLimits, Pause, Run
+from remediator.guardrails.verdict import Verdict
+from remediator.objects import ObjectRef
+from remediator.people.outbox_rows import OutboxMessage
+from remediator.ports import MessageRef, WriteRequest
+from remediator.remediation.draft import Decision
+from remediator.remediation.state import Remediation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRecord:
+    """One open firing interval of one fingerprint: the identity of an alert.
+
+    `verdict` is empty until it is decided: `no_playbook`, `remediation:r-…`, `joined:r-…`, `invalid: …`.
+    """
+
+    id: str
+    alert: Alert
+    first_seen: datetime
+    last_seen: datetime
+    resolved_at: datetime | None = None
+    verdict: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What a committed delivery changed: `new` intervals and re-sends to be evaluated anew; the rest was known."""
+
+    new: int = 0
+    known: int = 0
+    resolved: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """An incident as we see it. `key` = cluster + root target."""
+
+    id: str
+    cluster: str
+    root: ObjectRef
+    opened_at: datetime
+    closed_at: datetime | None = None
+    ladders: int = 0
+    """Ladders that have ended with an effect."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReserveRequest:
+    """What one reservation takes, all or nothing. `locks` are sorted keys `CLUSTER/Kind/ns/name`."""
+
+    locks: tuple[str, ...]
+    target_key: str
+    playbook: str
+    cluster: str
+    namespace: str
+    direction: Literal["", "up", "down"]
+    limits: EffectiveLimits
+    between_rungs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAttempt:
+    """One attempt row to be: one row = one request, with its exact bytes.
+
+    `pause_scopes` are the scopes that cover it: a live pause on any of them refuses the row, in the same statement.
+    """
+
+    remediation_id: str
+    effect_id: str
+    epoch: int
+    uid: str
+    resource_version: str
+    generation: int | None
+    request: WriteRequest
+    pause_scopes: tuple[str, ...]
+
+
+AttemptOutcome = Literal[
+    "done", "conflict", "refused", "gone", "unavailable", "uncertain", "not_sent", "never", "happened"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A committed attempt row. `outcome` None = unanswered: maybe done. `number` counts from 1 per effect."""
+
+    id: str
+    remediation_id: str
+    effect_id: str
+    number: int
+    epoch: int
+    uid: str
+    resource_version: str
+    generation: int | None
+    request: WriteRequest
+    at: datetime
+    outcome: AttemptOutcome | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRefused:
+    """The conditional statement granted no row: `paused` with the pause, or `fenced` by another epoch."""
+
+    why: Literal["paused", "fenced"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalEvent:
+    """One line of a remediation's append-only record. `data` is JSON."""
+
+    seq: int
+    at: datetime
+    type: str
+    from_state: str
+    to_state: str
+    reason: str
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """The decision is durable. `remediation` carries the epoch that a reservation assigned."""
+
+    remediation: Remediation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationRefused:
+    """Nothing was committed: these limits were taken meanwhile."""
+
+    verdicts: tuple[Verdict, ...]
+
+
+class StaleRemediation(Exception):
+    """Somebody else moved this remediation (another version or epoch): drop what you were about to do and read it again."""
+
+
+class Journal(Protocol):
+    """Every method raises JournalUnavailable when the store does not take or give it."""
+
+    # Alerts ---------------------------------------------------------------------------------------------------------
+    async def accept(self, alerts: Sequence[Alert], now: datetime) -> Accepted:
+        """Durably take a delivery (grouped with others into one commit). Returns only after COMMIT.
+
+        Firing: opens an interval, or refreshes `last_seen` of the open one; a new startsAt without a resolve between, or
+        within 10 minutes of it, is the same alert. An open interval whose last remediation ended without effect is put
+        back to undecided (not when a person rejected it, and not within 5 minutes of that ending).
+        Resolved: closes the interval (the row stays 7 days).
+        """
+        ...
+
+    async def undecided(self, limit: int) -> tuple[AlertRecord, ...]:
+        """Oldest first."""
+        ...
+
+    async def decide_alerts(self, verdicts: Mapping[str, str], now: datetime) -> None:
+        """Record what became of alerts that start nothing: alert id -> verdict text."""
+        ...
+
+    async def alerts(self, ids: Sequence[str]) -> tuple[AlertRecord, ...]: ...
+
+    async def recent_alerts(self, limit: int) -> tuple[AlertRecord, ...]:
+        """Newest first, for people."""
+        ...
+
+    # Remediations ---------------------------------------------------------------------------------------------------
+    async def open(self, remediation: Remediation, now: datetime) -> Remediation | None:
+        """Create it with its episode (an open one of the same root is reused) and mark its alerts decided, in one
+        transaction. None when an unfinished `received` remediation of that root exists by now (join that one).
+        """
+        ...
+
+    async def join(self, decision: Decision, now: datetime) -> None:
+        """Commit a `Joined` decision and mark those alerts decided. Raises: StaleRemediation."""
+        ...
+
+    async def unfinished(self, cluster: str, root: ObjectRef) -> tuple[Remediation, ...]:
+        """Not ended, oldest first."""
+        ...
+
+    async def claim(self, holder: str, now: datetime, lease: timedelta, limit: int) -> tuple[Remediation, ...]:
+        """Take remediations that are due (due or deadline passed) and free, or whose lease is over, most overdue first.
+
+        Taking one from another holder gives it a new epoch where it has one, so that the old holder's writes are refused.
+        """
+        ...
+
+    async def next_due(self, busy: Sequence[str] = ()) -> datetime | None:
+        """The earliest due time or deadline of all unfinished ones but the `busy` ones (those being worked on)."""
+        ...
+
+    async def renew(self, holder: str, ids: Sequence[str], now: datetime, lease: timedelta) -> frozenset[str]:
+        """Extend leases; returns the ids that are still ours."""
+        ...
+
+    async def commit(
+        self,
+        decision: Decision,
+        now: datetime,
+        *,
+        holder: str,
+        reserve: ReserveRequest | None = None,
+        child: Remediation | None = None,
+        messages: Sequence[OutboxMessage] = (),
+        facts: Mapping[str, object] | None = None,
+        keep_claim: bool = True,
+    ) -> Committed | ReservationRefused:
+        """One transaction: the new state, its event, reservation or release, child, messages, known-bad mark.
+
+        Compare-and-set on the version before the decision, the epoch and the holder ("" for people's events through the
+        API, which any process may commit). Raises: StaleRemediation.
+        """
+        ...
+
+    async def get(self, remediation_id: str) -> Remediation | None: ...
+
+    async def recent(self, limit: int, *, state: str = "", playbook: str = "") -> tuple[Remediation, ...]: ...
+
+    async def history(self, remediation_id: str) -> tuple[JournalEvent, ...]: ...
+
+    async def note(
+        self, remediation_id: str, type: str, reason: str, data: Mapping[str, object], now: datetime
+    ) -> None:
+        """Append evidence that changes no state (collected logs, a late outcome of an old epoch)."""
+        ...
+
+    # Facts for the guardrails ---------------------------------------------------------------------------------------
+    async def runs(self, now: datetime, window: timedelta) -> tuple[Run, ...]:
+        """Everything running, plus everything reserved or ended within the window."""
+        ...
+
+    async def episode(self, episode_id: str) -> Episode | None: ...
+
+    async def close_episodes(self, now: datetime, quiet: timedelta) -> int:
+        """Close episodes whose alerts are all resolved and whose remediations have ended, `quiet` ago."""
+        ...
+
+    async def knows_effect(self, effect_id: str) -> bool: ...
+
+    # Attempts -------------------------------------------------------------------------------------------------------
+    async def record_attempt(self, attempt: NewAttempt, now: datetime) -> Attempt | AttemptRefused:
+        """ONE conditional statement: epoch current, no live pause on its scopes. Committed when this returns."""
+        ...
+
+    async def record_outcome(self, attempt_id: str, outcome: AttemptOutcome, detail: str, now: datetime) -> None: ...
+
+    async def last_attempt(self, remediation_id: str, effect_id: str) -> Attempt | None: ...
+
+    async def attempts(self, remediation_id: str) -> tuple[Attempt, ...]: ...
+
+    # Pauses ---------------------------------------------------------------------------------------------------------
+    async def pause(self, scope: str, who: str, why: str, until: datetime | None, now: datetime) -> Pause: ...
+
+    async def resume(self, pause_id: str, who: str, now: datetime) -> bool: ...
+
+    async def pauses(self, now: datetime) -> tuple[Pause, ...]:
+        """The live ones."""
+        ...
+
+    # Observer -------------------------------------------------------------------------------------------------------
+    async def revisions(self, cluster: str, workload_uid: str) -> tuple[Revision, ...]: ...
+
+    async def save_revisions(self, cluster: str, revisions: Sequence[Revision], now: datetime) -> None: ...
+
+    # Playbooks ------------------------------------------------------------------------------------------------------
+    async def last_good(self) -> Mapping[str, str]:
+        """Playbook name -> YAML text of its last good version."""
+        ...
+
+    async def save_good(self, name: str, text: str, hash: str, now: datetime) -> None: ...
+
+    async def forget_good(self, name: str) -> None: ...
+
+    # Outbox (the store half of people/outbox.py) --------------------------------------------------------------------
+    async def message_ref(self, key: str) -> MessageRef | None: ...
+
+    # Housekeeping ---------------------------------------------------------------------------------------------------
+    async def purge(self, now: datetime) -> Mapping[str, int]:
+        """Retention: alert keys 7 days after resolve or 30 days after last seen, bodies 7 d, events 90 d, effects 400 d;
+        keeps what idempotency and limits still need. Returns rows removed per table."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises JournalUnavailable unless the store can commit."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,34 @@
+"""Which pauses cover a remediation. The attempt row is refused by the store when one of these scopes is paused."""
+
+from __future__ import annotations
+
+from remediator.remediation.state import Remediation
+
+PAUSE_ANNOTATION = "remediator.dev/pause"
+"""On an object or its namespace: hands off. The value is the reason."""
+
+EVERYTHING = "everything"
+
+
+def playbook_scope(name: str) -> str:
+    return f"playbook:{name}"
+
+
+def namespace_scope(cluster: str, namespace: str) -> str:
+    return f"namespace:{cluster}/{namespace}"
+
+
+def target_scope(cluster: str, key: str) -> str:
+    """`key` as ObjectRef.key gives it: `Kind/namespace/name`."""
+    return f"target:{cluster}/{key}"
+
+
+def pause_scopes(r: Remediation) -> tuple[str, ...]:
+    """Every scope whose pause stops this remediation: everything, its playbook, its namespaces, its targets."""
+    scopes = [EVERYTHING, playbook_scope(r.playbook)]
+    refs = {ref for ref in (r.target, r.root, *(r.plan.targets if r.plan else ())) if ref is not None}
+    for ref in sorted(refs):
+        scopes.append(target_scope(r.cluster, ref.key))
+        if ref.namespace:
+            scopes.append(namespace_scope(r.cluster, ref.namespace))
+    return tuple(dict.fromkeys(scopes))

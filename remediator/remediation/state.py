@@ -1,0 +1,263 @@
+"""The state of one remediation: one frozen value, stored whole after every transition.
+
+`decide` (decide.py) turns (state, event, now) into the next state and commands; nothing else changes it. Everything that
+waits is a due time in here, never a sleeping coroutine, so a restart costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from remediator.actions.change import Effect, Patch
+from remediator.guardrails.verdict import Verdict
+from remediator.objects import ObjectRef
+from remediator.playbooks.model import Playbook
+from remediator.remediation.samples import SampleSet
+
+
+class State(StrEnum):
+    """Where a remediation is. The endings come last."""
+
+    RECEIVED = "received"
+    """Gathering the alerts of one incident before a playbook is chosen."""
+    PLANNED = "planned"
+    """To be planned and guarded now."""
+    HELD = "held"
+    AWAITING_APPROVAL = "awaiting_approval"
+    SNOOZED = "snoozed"
+    APPROVED = "approved"
+    RESERVED = "reserved"
+    """Locks, slots, tokens and an epoch are taken; nothing has been sent."""
+    ACTING = "acting"
+    UNCERTAIN = "uncertain"
+    """An attempt without a clear answer: probe before anything else."""
+    WAITING = "waiting"
+    """Between steps: a timer, a gate, a question, a pause, or a PDB. The lock is kept."""
+    VERIFYING = "verifying"
+    UNDOING = "undoing"
+    INCONCLUSIVE = "inconclusive"
+    """A person was told; sampling goes on, and a later proof resolves it."""
+    DENIED = "denied"
+    OBSERVED = "observed"
+    SUGGESTED = "suggested"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    SUCCEEDED = "succeeded"
+    ESCALATED = "escalated"
+    """Ended without success and handed to a person, or to the next rung. `outcome` says how."""
+
+
+ENDINGS = frozenset(
+    {
+        State.DENIED,
+        State.OBSERVED,
+        State.SUGGESTED,
+        State.REJECTED,
+        State.CANCELLED,
+        State.SUPERSEDED,
+        State.SUCCEEDED,
+        State.ESCALATED,
+    }
+)
+
+HOLDING = frozenset({State.RESERVED, State.ACTING, State.UNCERTAIN, State.WAITING, State.VERIFYING, State.UNDOING})
+"""States in which the remediation holds its locks and slots."""
+
+
+class StepOutcome(StrEnum):
+    """How an escalated remediation came to its end."""
+
+    NONE = ""
+    HELD_TOO_LONG = "held_too_long"
+    EXPIRED = "expired"
+    NOT_STARTED = "not_started"
+    REFUSED = "refused"
+    UNCERTAIN = "uncertain"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    UNDONE = "undone"
+    UNDO_FAILED = "undo_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """One step with its values. `effects` is empty for wait, check and ask steps.
+
+    `notes` are said to people (not validated: no permission; replicas belong to an HPA, its bound is changed instead).
+    """
+
+    action: str
+    summary: str
+    effects: tuple[Effect, ...] = ()
+    takes: int = 0
+    direction: Literal["", "up", "down"] = ""
+    needs_approval: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Target, changes and digest: the thing that is approved. `before` is the checks' sample taken with it."""
+
+    made_at: datetime
+    digest: str
+    target: ObjectRef
+    root: ObjectRef
+    uid: str
+    because: str
+    """Which label or template chose the target."""
+    steps: tuple[PlannedStep, ...]
+    targets: tuple[ObjectRef, ...] = ()
+    locks: tuple[str, ...] = ()
+    """Everything a reservation locks: named object, root controller, every object written; sorted."""
+    before: SampleSet | None = None
+    alerts_quiet_since: datetime | None = None
+    """Proven by a fresh sample of a live Prometheus; None = firing, or unproven."""
+    undo_text: str = ""
+    workload_uid: str = ""
+    template_hash: str = ""
+    """Of the pod template in force at planning; marked known bad when a rollback leaves it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """One acknowledged effect. `inverse` is None where it has none: a barrier for undo, which is then named."""
+
+    effect_id: str
+    step: int
+    at: datetime
+    summary: str
+    inverse: Patch | None = None
+    taken_uid: str = ""
+    """The uid of the pod that an evict or delete took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """One person's yes, bound to the digest it was given for."""
+
+    who: str
+    at: datetime
+    digest: str
+    via: str = "cli"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A playbook that some alert of the incident matches, with that alert."""
+
+    playbook: str
+    alert_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remediation:
+    """One run of one playbook. Times are aware, UTC.
+
+    `alerts` are alert row ids, the first one is primary. `spec` is the playbook's content as chosen, so that a reload
+    changes nothing under a running remediation. `due` is when the runner looks at it next, `deadline` when the state ends
+    by itself. `version` counts transitions (compare-and-set in the store). `epoch` fences zombies.
+    """
+
+    id: str
+    episode: str
+    cluster: str
+    target: ObjectRef | None
+    root: ObjectRef | None
+    because: str = ""
+    """Which label or template chose the target."""
+    alert_pod: str = ""
+    """The pod that the primary alert names, if any."""
+    created_at: datetime
+    state: State
+    since: datetime
+    due: datetime | None
+    deadline: datetime | None = None
+    alerts: tuple[str, ...] = ()
+    severity: str = ""
+    candidates: tuple[Candidate, ...] = ()
+    spec: Playbook | None = None
+    playbook_hash: str = ""
+    mode: str = "observe"
+    requester: str = ""
+    """Who asked for it (`remediator run`); excluded from approving it. Empty for alerts."""
+    plan: Plan | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    reason: str = ""
+    """The one line that explains the present state."""
+    consents: tuple[Consent, ...] = ()
+    digest: str = ""
+    """The digest that was proposed to people, and, from `approved` on, that they agreed to."""
+    approval_expires: datetime | None = None
+    epoch: int = 0
+    version: int = 0
+    step: int = 0
+    effect: int = 0
+    resend: bool = False
+    """The probe proved that the last attempt's bytes may be sent again."""
+    undoing: bool = False
+    undo_left: tuple[Patch, ...] = ()
+    undo_sent: int = 0
+    act_by: datetime | None = None
+    """The effect that is next must have been sent by then; a probe that frees it later hands over to a person."""
+    hold_until: datetime | None = None
+    """End of the first hold: going round between held, planned and reserved does not extend it."""
+    conflicts: int = 0
+    conflicts_since: datetime | None = None
+    done: tuple[Done, ...] = ()
+    acted_at: datetime | None = None
+    """When the last effect was acknowledged: samples must postdate it."""
+    waiting_for: str = ""
+    """In `waiting`: timer, gate, ask, pause, budget, guard."""
+    samples: tuple[SampleSet, ...] = ()
+    quiet_since: datetime | None = None
+    unproven: bool = False
+    """A resolved webhook came, but Prometheus has not proven it."""
+    outcome: StepOutcome = StepOutcome.NONE
+    parent: str = ""
+    chain: tuple[str, ...] = ()
+    """Playbooks of this ladder so far, this one last."""
+    ladder: tuple[str, ...] = ()
+    """Playbooks that are still to come when this one does not help."""
+    told: tuple[str, ...] = ()
+    """Kinds of notice already given in this rung, so that each is given once."""
+    ended_at: datetime | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDINGS
+
+    @property
+    def playbook(self) -> str:
+        return self.spec.name if self.spec else ""
+
+    @property
+    def had_effect(self) -> bool:
+        return bool(self.done)
+
+    @property
+    def effect_id(self) -> str:
+        """The id of the effect that is next, the value of our marker annotation."""
+        if self.undoing:
+            return f"{self.id}/undo.{self.undo_sent}"
+        return f"{self.id}/{self.step}.{self.effect}"
+
+
+_ADAPTER: TypeAdapter[Remediation] = TypeAdapter(Remediation)
+
+
+def dump(remediation: Remediation) -> bytes:
+    """JSON bytes, as the journal stores them."""
+    return _ADAPTER.dump_json(remediation, by_alias=True)
+
+
+def load(data: bytes | str) -> Remediation:
+    """The inverse of `dump`."""
+    return _ADAPTER.validate_json(data)

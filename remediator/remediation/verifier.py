@@ -1,0 +1,141 @@
+"""Asks the checks: before anything changes, while verifying, at a gate, and whether the alerts are proven quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from remediator.actions.view import View
+from remediator.objects import WORKLOADS, Object, ObjectRef
+from remediator.playbooks.expressions import Scope
+from remediator.playbooks.model import Check
+from remediator.playbooks.templates import parse_template
+from remediator.ports import Clock, Cluster, Queries
+from remediator.remediation.checks.base import CheckContext, CheckTarget, HttpProbe, MetricLabels, no_templates
+from remediator.remediation.conditions import verify_of
+from remediator.remediation.events import GateSampled, Watched
+from remediator.remediation.journal import AlertRecord, Journal
+from remediator.remediation.judge import is_worse
+from remediator.remediation.promql import Render
+from remediator.remediation.samples import SampleSet
+from remediator.remediation.scopes import Scopes
+from remediator.remediation.state import Remediation
+from remediator.remediation.verify import sample_all
+
+ROLLOUT = Check(kind="rollout")
+QUIET = Check(kind="alert_resolved")
+
+
+class Verifier:
+    """Holds no state but its ports."""
+
+    def __init__(
+        self,
+        *,
+        clusters: Mapping[str, Cluster],
+        journal: Journal,
+        queries: Queries | None,
+        http: HttpProbe | None,
+        scopes: Scopes,
+        labels: MetricLabels,
+        clock: Clock,
+    ) -> None:
+        self._clusters = clusters
+        self._journal = journal
+        self._queries = queries
+        self._http = http
+        self._scopes = scopes
+        self._labels = labels
+        self._clock = clock
+
+    async def before(self, r: Remediation, view: View, records: Sequence[AlertRecord]) -> SampleSet | None:
+        """The sample that "worse" is judged against, taken while planning. A playbook that only observes needs none."""
+        if r.spec is None or r.mode == "observe":
+            return None
+        targets = (CheckTarget(view.ref, str(view.target["metadata"].get("uid", ""))),)
+        context = self._context(r, records, targets, objects={view.ref: view.target}, since=None)
+        return await sample_all(r.spec.verify.checks, context)
+
+    async def sample(self, r: Remediation) -> SampleSet:
+        """The checks of the present phase, once. Raises: JournalUnavailable."""
+        records = await self._journal.alerts(r.alerts)
+        return await sample_all(verify_of(r).checks, self._context(r, records, self._targets(r), since=r.acted_at))
+
+    async def rollout(self, r: Remediation) -> SampleSet:
+        """Whether all copies of what was undone are back."""
+        return await sample_all((ROLLOUT,), self._context(r, (), self._targets(r), since=r.acted_at))
+
+    async def is_worse(self, r: Remediation) -> bool:
+        """Whether the target is measurably worse now than at planning; what cannot be seen is not."""
+        if r.plan is None or r.plan.before is None:
+            return False
+        records = await self._journal.alerts(r.alerts)
+        assert r.spec is not None
+        context = self._context(r, records, self._targets(r), since=r.acted_at)
+        return is_worse(r.plan.before, await sample_all(r.spec.verify.checks, context))
+
+    async def gate(self, r: Remediation) -> GateSampled:
+        """A `check` step, asked once. Raises: JournalUnavailable."""
+        assert r.spec is not None
+        check = r.spec.steps[r.step].check
+        assert check is not None
+        records = await self._journal.alerts(r.alerts)
+        context = self._context(r, records, self._targets(r), since=r.acted_at)
+        found = (await sample_all((check,), context)).checks[0]
+        return GateSampled(answer=found.answer, detail=found.detail)
+
+    async def watch(self, r: Remediation) -> Watched:
+        """Whether its alerts are proven quiet. Raises: JournalUnavailable."""
+        records = await self._journal.alerts(r.alerts)
+        resolved = bool(records) and all(a.resolved_at is not None for a in records)
+        return Watched(quiet_since=await self.quiet_since(r, records), resolved=resolved)
+
+    async def quiet_since(self, r: Remediation, records: Sequence[AlertRecord]) -> datetime | None:
+        """Since when every alert is proven absent by a live Prometheus; None = firing, or not proven."""
+        if self._queries is None or not records:
+            return None
+        context = self._context(r, records, self._targets(r), since=None)
+        found = (await sample_all((QUIET,), context)).checks[0]
+        if found.check != QUIET.kind or found.answer != "good":
+            return None
+        return r.quiet_since or found.taken_at
+
+    def _targets(self, r: Remediation) -> tuple[CheckTarget, ...]:
+        if r.plan is None:
+            return (CheckTarget(r.target),) if r.target is not None and r.target.kind in WORKLOADS else ()
+        return tuple(CheckTarget(ref, r.plan.uid if ref == r.plan.target else "") for ref in r.plan.targets)
+
+    def _context(
+        self,
+        r: Remediation,
+        records: Sequence[AlertRecord],
+        targets: tuple[CheckTarget, ...],
+        *,
+        since: datetime | None,
+        objects: Mapping[ObjectRef, Object] | None = None,
+    ) -> CheckContext:
+        now = self._clock.now()
+        scope = self._scopes.scope(r.spec, records[0].alert if records else None, None, now) if r.spec else None
+        return CheckContext(
+            cluster=self._clusters[r.cluster],
+            targets=targets,
+            now=now,
+            queries=self._queries,
+            http=self._http,
+            alerts=tuple(a.alert for a in records),
+            since=since,
+            render=_renderer(scope) if scope else no_templates,
+            labels=self._labels,
+            objects=objects or {},
+        )
+
+
+def _renderer(scope: Scope) -> Render:
+    """Fills `${...}` with values that pass through the caller's quoting."""
+
+    def render(text: str, put: Callable[[Any], str]) -> str:
+        parts = parse_template(text).parts
+        return "".join(p if isinstance(p, str) else put(scope.evaluate(p)) for p in parts)
+
+    return render
