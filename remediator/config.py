@@ -22,6 +22,7 @@ from remediator.guardrails.policy import Policy
 from remediator.people.routes import Routes
 from remediator.playbooks.model import Duration
 from remediator.playbooks.yaml_strict import load_yaml
+from remediator.remediation.checks.base import MetricLabels
 
 PREFIX = "REMEDIATOR_"
 
@@ -147,7 +148,9 @@ class Slack(Section):
 
 
 class PagerDuty(Section):
-    routing_key: Secret
+    """Routing keys by the name of the service; `routes.pagerduty` says which story goes to which."""
+
+    services: Mapping[str, Secret] = Field(min_length=1)
     url: str = "https://events.pagerduty.com"
 
 
@@ -175,7 +178,10 @@ class Config(Section):
     policy: Policy = Policy()
     labels: LabelRules = LabelRules()
     external_url: str = ""
+    metric_labels: MetricLabels = MetricLabels()
     observer: bool = True
+    observed_namespaces: tuple[str, ...] = ()
+    """Where workloads are watched for rollbacks; empty = everywhere."""
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

@@ -38,6 +38,7 @@ class Metrics:
             "remediator_recovery_seconds", "From the first effect to proven success.", ["playbook"], buckets=SLOW, registry=r
         )
         self.approvals = Counter("remediator_approvals_total", "Answers to proposals.", ["result"], registry=r)
+        self.messages = Counter("remediator_messages_total", "Outgoing messages.", ["channel", "result"], registry=r)
         self.outbox_pending = Gauge("remediator_outbox_pending", "Messages that wait to be sent.", registry=r)
         self.undecided = Gauge("remediator_oldest_undecided_alert_seconds", "Age of the oldest alert without a verdict.", registry=r)
         self.reload_ok = Gauge(

@@ -78,9 +78,11 @@ class Chooser:
         self._clock = clock
         self._new_id = new_id
 
-    async def choose(self, r: Remediation) -> Chosen | NoneChosen | PlanMade:
+    async def choose(
+        self, r: Remediation, known: Sequence[AlertRecord] | None = None
+    ) -> Chosen | NoneChosen | PlanMade:
         """The playbook with the highest priority among those that apply. Raises: JournalUnavailable."""
-        records = {a.id: a for a in await self._journal.alerts(r.alerts)}
+        records = {a.id: a for a in (await self._journal.alerts(r.alerts) if known is None else known)}
         catalog = self._catalog()
         looked: dict[str, Looked] = {}
         gone = []
@@ -132,6 +134,8 @@ class Chooser:
                 return NoneChosen(
                     reason="no playbook applies: " + ("; ".join(reasons) or "none is loaded for it any more")
                 )
+            case Selected():
+                pass
         chosen = next(x for x in looked if x.entry.name == choice.loaded.playbook.name)
         spec = choice.loaded.playbook
         assert chosen.aim is not None

@@ -279,6 +279,10 @@ class Journal(Protocol):
     # Observer -------------------------------------------------------------------------------------------------------
     async def revisions(self, cluster: str, workload_uid: str) -> tuple[Revision, ...]: ...
 
+    async def firing_roots(self, cluster: str) -> Mapping[str, frozenset[str]]:
+        """Root key (`ObjectRef.key`) -> names of unresolved alerts that a remediation of that root was opened for."""
+        ...
+
     async def save_revisions(self, cluster: str, revisions: Sequence[Revision], now: datetime) -> None: ...
 
     # Playbooks ------------------------------------------------------------------------------------------------------
@@ -292,6 +296,10 @@ class Journal(Protocol):
 
     # Outbox (the store half of people/outbox.py) --------------------------------------------------------------------
     async def message_ref(self, key: str) -> MessageRef | None: ...
+
+    async def outbox_pending(self) -> int:
+        """Messages that wait to be sent."""
+        ...
 
     # Housekeeping ---------------------------------------------------------------------------------------------------
     async def purge(self, now: datetime) -> Mapping[str, int]:

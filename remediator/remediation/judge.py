@@ -21,16 +21,16 @@ from remediator.remediation.samples import CheckSample, SampleSet
 VerdictWord = Literal["pending", "succeeded", "failed", "inconclusive"]
 
 COPY_CHECKS = frozenset({"rollout", "pods_ready"})
-"""Their badness (missing copies) is for people. Worse is judged by `SampleSet.available` instead: a scale-up that has not
-come up misses copies and yet has lost none."""
+"""Their badness (missing copies) is for people. Worse is judged by `SampleSet.available` instead: a scale-up that has
+not come up misses copies and yet has lost none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """What the samples prove. `lines` has one line a check, for people; `worse_because` the numbers behind `worse`.
 
-    `worse`: measurably worse than before the change, in each of the latest samples. `clearing`: everything else is proven
-    and the alert is within the time its rule needs to see it ("succeeded, alert clearing").
+    `worse`: measurably worse than before the change, in each of the latest samples. `clearing`: everything else is
+    proven and the alert is within the time its rule needs to see it ("succeeded, alert clearing").
     """
 
     verdict: VerdictWord

@@ -1,8 +1,8 @@
 """The pure half of the observer: from what a workload looked like over time to which of its revisions were healthy.
 
 Healthy = fully available for 30 minutes with no matched alert firing, seen by us. The age of a ReplicaSet is no
-evidence: one that a rollback took back into use looks as old as the day it was made. A revision that we rolled back from
-is known bad, and stays so.
+evidence: one that a rollback took back into use looks as old as the day it was made. A revision that we rolled back
+from is known bad, and stays so.
 """
 
 from __future__ import annotations

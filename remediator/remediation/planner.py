@@ -89,10 +89,11 @@ class Planner:
         self._policy = policy
         self._clock = clock
 
-    async def plan(self, r: Remediation) -> PlanMade:
+    async def plan(self, r: Remediation, records: Sequence[AlertRecord] | None = None) -> PlanMade:
         """The whole playbook, planned and guarded on fresh facts. Raises: JournalUnavailable."""
         assert r.spec is not None
-        records = await self._journal.alerts(r.alerts)
+        if records is None:
+            records = await self._journal.alerts(r.alerts)
         try:
             views = await self._views(r)
             proposals = self._propose(r, r.spec, views, records)

@@ -1,29 +1,22 @@
 """PromQL as text: quoting, filling in values, and how far back a query looks.
 
-Label values come from outside and are hostile until quoted. Where a value stands decides how it must be written: inside a
-string literal it is escaped, inside the string of `=~` it is escaped as a regular expression too, and outside any string
-only a number or a duration may stand, because there `0 or vector(1)` would be code.
+Label values come from outside and are hostile until quoted. Where a value stands decides how it must be written: inside
+a string literal it is escaped, inside the string of `=~` it is escaped as a regular expression too, and outside any
+string only a number or a duration may stand, because there `0 or vector(1)` would be code.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-from remediator.playbooks.durations import format_duration
-
-Render = Callable[[str, Callable[[Any], str]], str]
-"""Expands every `${...}` of a text; each value passes through the second argument before it is put in."""
+from remediator.remediation.filling import Held, parts_of
+from remediator.remediation.filling import Render as Render
 
 METRIC_NAME = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 LABEL_NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
-
-# Private-use characters hold the place of a value until its surroundings are known. No query needs them.
-_OPEN, _CLOSE = "\ue000", "\ue001"
 
 _SAFE_BARE = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?:\d+(?:ms|[smhdwy]))+", re.ASCII)
 _REGEX_META = re.compile(r"([\\.+*?()|\[\]{}^$])")
@@ -144,77 +137,59 @@ def fill(template: str, render: Render) -> str:
     A value inside the string of `=~` matches itself, whatever it contains.
     Raises: ValueError for a value that cannot stand where it is, and whatever `render` raises.
     """
-    if _OPEN in template or _CLOSE in template:
-        raise ValueError("a query with private-use characters cannot be filled in")
-    values: list[Any] = []
-
-    def hold(value: Any) -> str:
-        values.append(value)
-        return f"{_OPEN}{len(values) - 1}{_CLOSE}"
-
-    text = render(template, hold)
-    return _put_back(text, values) if values else text
-
-
-def _put_back(text: str, values: list[Any]) -> str:
+    place = _Place()
     out: list[str] = []
-    quote_char, regex, at = "", False, 0
-    while at < len(text):
-        char = text[at]
-        if char == _OPEN:
-            end = text.index(_CLOSE, at)
-            out.append(_written(values[int(text[at + 1 : end])], quote_char, regex=regex))
-            at = end + 1
-            continue
-        if quote_char == "#":
-            quote_char = "" if char == "\n" else quote_char
-        elif quote_char:
-            if char == "\\" and text[at + 1 : at + 2] == _OPEN:
-                raise ValueError("a backslash before ${...} would swallow the beginning of the value")
-            if char == "\\" and quote_char != "`" and at + 1 < len(text):
-                out.append(char)
-                at += 1
-                char = text[at]
-            elif char == quote_char:
-                quote_char = ""
-        elif char in "\"'`#":
-            quote_char, regex = char, "".join(out).rstrip().endswith("~")
-        out.append(char)
-        at += 1
+    for part in parts_of(template, render):
+        if isinstance(part, Held):
+            out.append(_written(part.text, place))
+        else:
+            place.read(part)
+            out.append(part)
     return "".join(out)
 
 
-def _written(value: Any, quote_char: str, *, regex: bool) -> str:
-    """A value as it may stand here. `quote_char`: the string it stands in, `#` for a comment, empty for code."""
-    text = as_text(value)
-    if quote_char == "#":
+class _Place:
+    """Where in a query the reading stands. `quote`: the string's quote, `#` in a comment, empty in code."""
+
+    def __init__(self) -> None:
+        self.quote = ""
+        self.regex = False
+        self.escaped = False
+        self._last = ""
+
+    def read(self, text: str) -> None:
+        for char in text:
+            if self.escaped:
+                self.escaped = False
+            elif self.quote == "#":
+                self.quote = "" if char == "\n" else "#"
+            elif self.quote:
+                if char == self.quote:
+                    self.quote = ""
+                self.escaped = char == "\\" and self.quote in ('"', "'")
+            elif char in "\"'`#":
+                self.quote, self.regex = char, self._last == "~"
+            if not self.quote and not char.isspace():
+                self._last = char
+
+
+def _written(text: str, place: _Place) -> str:
+    """A value as it may stand here."""
+    if place.escaped:
+        raise ValueError("a backslash before ${...} would swallow the beginning of the value")
+    if place.quote == "#":
         raise ValueError("a comment in a query cannot hold ${...}")
-    if not quote_char:
+    if not place.quote:
         if not _SAFE_BARE.fullmatch(text):
             raise ValueError(f"only a number or a duration may stand outside quotes in a query, got {text[:60]!r}")
         return text
-    if regex:
+    if place.regex:
         text = regex_quote(text)
-    if quote_char != "`":
+    if place.quote != "`":
         return escape(text)
     if "`" in text or not text.isprintable():
         raise ValueError(f"{text[:60]!r} cannot stand inside backticks")
     return text
-
-
-def as_text(value: Any) -> str:
-    """A template's value as text. Raises: ValueError for what is no single value."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return repr(value)
-    if isinstance(value, timedelta):
-        return format_duration(value)
-    raise ValueError(f"expected text, a number or a duration, got {type(value).__name__}")
 
 
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"' + r"|'(?:[^'\\\n]|\\.)*'|`[^`]*`|#[^\n]*")

@@ -9,8 +9,8 @@ Alertmanager, so that our query would never have found the alert. Hence "absent"
 - the same query did find it firing a while ago, so it is the right query;
 - the job that the alert names is still being scraped.
 
-A rule looks back. Until its largest range, its keep_firing_for and two evaluations have passed, an alert that still fires
-is `clearing`, not bad.
+A rule looks back. Until its largest range, its keep_firing_for and two evaluations have passed, an alert that still
+fires is `clearing`, not bad.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class AlertResolvedArgs(CheckArgs):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the rules API says about one alert name. `evaluated_at` is the oldest among the rules' latest evaluations."""
+    """What the rules API says about one alert name. `evaluated_at`: the oldest among the rules' latest evaluations."""
 
     clearing: timedelta
     evaluated_at: datetime | None

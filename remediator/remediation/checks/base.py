@@ -18,7 +18,8 @@ from remediator.alerts.alert import Alert
 from remediator.errors import RemediatorError
 from remediator.objects import Object, ObjectRef
 from remediator.ports import Cluster, Queries
-from remediator.remediation.promql import Render, as_text, fill
+from remediator.remediation.filling import Render, as_text
+from remediator.remediation.promql import fill
 from remediator.remediation.samples import CheckAnswer, CheckSample
 
 MAX_AGE = timedelta(seconds=60)

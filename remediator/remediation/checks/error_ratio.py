@@ -16,6 +16,7 @@ from remediator.playbooks.durations import format_duration
 from remediator.remediation.checks.base import CheckContext, CheckKind, Unknown, answer
 from remediator.remediation.checks.promql import weigh
 from remediator.remediation.checks.traffic import (
+    LATE,
     MatchersText,
     TrafficArgs,
     Window,
@@ -42,7 +43,7 @@ class ErrorRatioArgs(TrafficArgs):
 
 
 def ratio_query(args: ErrorRatioArgs, window: Window, errors: tuple[Matcher, ...]) -> str:
-    """Errors per request. Empty without request series, NaN without requests, 0 where only the error series is missing."""
+    """Errors per request. Empty without request series, NaN without requests, 0 where only errors are missing."""
     total = f"sum(rate({window.select(args.metric)}))"
     failed = f"sum(rate({window.select(args.metric, *map(str, errors))}))"
     return f"({failed} or {total} * 0) / {total}"
@@ -68,7 +69,7 @@ async def sample(args: ErrorRatioArgs, context: CheckContext) -> CheckSample:
     require_after_effect(context, window, ratio.at)
     if ratio.value == 0:
         await _error_labels_exist(args, context, window, errors)
-    verdict, detail, badness = weigh([ratio.value], args, context)
+    verdict, detail, badness = weigh([ratio.value], args)
     requests = rate.value * window.length.total_seconds()
     detail = f"error ratio {detail}, {requests:.0f} requests in {format_duration(window.length)}"
     if verdict == "bad" and requests < args.min_requests:
@@ -91,4 +92,4 @@ async def _error_labels_exist(
         )
 
 
-KIND = CheckKind(NAME, ErrorRatioArgs, sample)
+KIND = CheckKind(NAME, ErrorRatioArgs, sample, late=LATE | {"error"})

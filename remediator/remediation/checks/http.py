@@ -11,16 +11,16 @@ is bad; no answer at all is unknown, because it may be the network between us.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import quote, urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from remediator.playbooks.model import PositiveDuration
-from remediator.playbooks.templates import as_text, has_template, parse_template
+from remediator.playbooks.templates import TemplateError, parse_template
 from remediator.remediation.checks.base import CheckArgs, CheckContext, CheckKind, Unknown, answer, one_line
+from remediator.remediation.filling import parts_of
 from remediator.remediation.samples import CheckSample
 
 NAME = "http"
@@ -73,11 +73,10 @@ async def sample(args: HttpArgs, context: CheckContext) -> CheckSample:
     url = _address(args, context)
     got = await context.http.get(url, timeout_s=args.timeout.total_seconds(), limit_bytes=LIMIT_BYTES)
     wanted = " or ".join(map(str, args.status))
-    body = context.text(args.body)
     if got.status not in args.status:
         return answer(NAME, "bad", f"{url} answered {got.status}, wanted {wanted}", context.now, badness=1.0)
-    if body and body not in got.body:
-        detail = f"{url} answered {got.status} without {one_line(body, 60)!r}"
+    if args.body and args.body not in got.body:
+        detail = f"{url} answered {got.status} without {one_line(args.body, 60)!r}"
         return answer(NAME, "bad", detail, context.now, badness=1.0)
     return answer(NAME, "good", f"{url} answered {got.status}", context.now, badness=0.0)
 
@@ -85,63 +84,50 @@ async def sample(args: HttpArgs, context: CheckContext) -> CheckSample:
 def _address(args: HttpArgs, context: CheckContext) -> str:
     if args.url:
         return render_url(args.url, context)
-    service = context.text(args.service)
     namespaces = {t.ref.namespace for t in context.targets}
     namespace = namespaces.pop() if len(namespaces) == 1 else ""
-    for name in (service, namespace):
+    for name in (args.service, namespace):
         if not _DNS_LABEL.fullmatch(name):
             raise Unknown(f"{name!r:.80} is no name of a Service or namespace")
-    return f"{args.scheme}://{service}.{namespace}.svc:{args.port}{_filled(args.path or '/', context)}"
+    return f"{args.scheme}://{args.service}.{namespace}.svc:{args.port}{_path(args.path or '/', context)}"
 
 
 def render_url(url: str, context: CheckContext) -> str:
     """The author's URL with its values filled in. Raises: Unknown for a value that may not stand in a host."""
-    if not has_template(url):
-        return url
-    host_ends = _host_end(url)
-    before = 0
-    out: list[str] = []
-    for literal, text in _parts(url, context):
-        if not literal and before <= host_ends and not _DNS_LABEL.fullmatch(text):
-            raise Unknown(f"{text!r:.80} cannot be part of a host name")
-        out.append(text if literal else quote(text, safe=""))
-        before += len(text) if literal else 0
-    return "".join(out)
+    out = ""
+    own_words = ""
+    for part in parts_of(url, context.render):
+        if isinstance(part, str):
+            out += part
+            own_words += part
+        elif _in_host(own_words):
+            if not _DNS_LABEL.fullmatch(part.text):
+                raise Unknown(f"{part.text!r:.80} cannot be part of a host name")
+            out += part.text
+        else:
+            out += quote(part.text, safe="")
+    return out
 
 
-def _filled(path: str, context: CheckContext) -> str:
-    if not has_template(path):
-        return path
-    return "".join(text if literal else quote(text, safe="") for literal, text in _parts(path, context))
+def _in_host(before: str) -> bool:
+    """Whether a value after these words of the author still stands in the scheme or host."""
+    _, slashes, rest = before.partition("://")
+    return not slashes or not any(sign in rest for sign in "/?#")
 
 
-def _parts(template: str, context: CheckContext) -> Iterator[tuple[bool, str]]:
-    """(whether the author wrote it, text) for each part."""
-    scope = context.scope
-    if scope is None:
-        raise Unknown("nothing is known here to fill the address in")
-    for part in parse_template(template).parts:
-        yield (True, part) if isinstance(part, str) else (False, as_text(part, scope.evaluate(part)))
-
-
-def _literals(url: str) -> list[str]:
-    return [part for part in parse_template(url).parts if isinstance(part, str)]
-
-
-def _host_end(url: str) -> int:
-    """How many literal characters come before the path: values among them stand in scheme or host."""
-    text = "".join(_literals(url))
-    start = text.find("://") + 3
-    ends = [at for sign in "/?#" if (at := text.find(sign, start)) >= 0]
-    return min(ends, default=len(text) + 1)
+def _path(path: str, context: CheckContext) -> str:
+    return "".join(p if isinstance(p, str) else quote(p.text, safe="") for p in parts_of(path, context.render))
 
 
 _HOST = re.compile(r"https?://(?P<host>[^/?#]*)")
 
 
 def _check_literal_parts(url: str) -> None:
-    """At load: a scheme we speak, no credentials, and a host that ends in the author's own words. Raises: ValueError."""
-    marked = "".join(p if isinstance(p, str) else "\0" for p in parse_template(url).parts)
+    """A scheme we speak, no credentials, and a host that ends in the author's own words. Raises: ValueError."""
+    try:
+        marked = "".join(p if isinstance(p, str) else "\0" for p in parse_template(url).parts)
+    except TemplateError as exc:
+        raise ValueError(str(exc)) from None
     found = _HOST.match(marked)
     if found is None:
         raise ValueError("a url begins with http:// or https://")
@@ -159,4 +145,4 @@ def _check_literal_parts(url: str) -> None:
         raise ValueError("this is no url")
 
 
-KIND: CheckKind[Any] = CheckKind(NAME, HttpArgs, sample)
+KIND = CheckKind(NAME, HttpArgs, sample, late=frozenset({"url", "path"}))

@@ -16,7 +16,7 @@ from remediator.playbooks.durations import format_duration
 from remediator.ports import Sample
 from remediator.remediation.checks.base import CheckContext, CheckKind, Unknown, answer
 from remediator.remediation.checks.promql import weigh
-from remediator.remediation.checks.traffic import TrafficArgs, idle_sample, require_after_effect, window_of
+from remediator.remediation.checks.traffic import LATE, TrafficArgs, idle_sample, require_after_effect, window_of
 from remediator.remediation.promql import METRIC_NAME
 from remediator.remediation.samples import CheckSample
 
@@ -57,7 +57,7 @@ async def sample(args: LatencyArgs, context: CheckContext) -> CheckSample:
     context.require_fresh(at)
     require_after_effect(context, window, at)
     seconds = quantile_of(args.quantile, buckets)
-    verdict, detail, badness = weigh([seconds], args, context)
+    verdict, detail, badness = weigh([seconds], args)
     requests = rate * window.length.total_seconds()
     if math.isinf(seconds):
         detail += (
@@ -109,4 +109,4 @@ def quantile_of(quantile: float, buckets: list[tuple[float, float]]) -> float:
     return math.inf
 
 
-KIND = CheckKind(NAME, LatencyArgs, sample)
+KIND = CheckKind(NAME, LatencyArgs, sample, late=LATE)

@@ -78,7 +78,7 @@ async def sample(args: PromqlArgs, context: CheckContext) -> CheckSample:
     else:
         value, at = await _instead(args, context)
         values, note = [value], "empty, and scraping is proven"
-    verdict, detail, badness = weigh(values, args, context)
+    verdict, detail, badness = weigh(values, args)
     tolerance = abs(badness or 0.0) * RELATIVE_TOLERANCE if args.tolerance is None else args.tolerance
     return answer(NAME, verdict, f"{detail} ({note})" if note else detail, at, badness=badness, tolerance=tolerance)
 
@@ -92,7 +92,7 @@ async def _instead(args: PromqlArgs, context: CheckContext) -> tuple[float, date
 
 
 async def prove(query: str, context: CheckContext) -> datetime:
-    """When the author's proof of scraping held: series came back, all fresh and above zero. Raises: Unknown, CannotSee."""
+    """When the author's proof of scraping held: series, all fresh and above zero. Raises: Unknown, CannotSee."""
     found = await context.prometheus().instant(context.promql(query))
     if not found:
         raise Unknown("the result is empty, and so is the query that should prove scraping")
@@ -103,10 +103,10 @@ async def prove(query: str, context: CheckContext) -> datetime:
     return min(s.at for s in found)
 
 
-def weigh(values: list[float], args: Thresholds, context: CheckContext) -> tuple[CheckAnswer, str, float | None]:
+def weigh(values: list[float], args: Thresholds) -> tuple[CheckAnswer, str, float | None]:
     """Answer, detail and badness of measured values. Raises: Unknown for NaN, ValueError for what is no threshold."""
-    success = Threshold.parse(context.text(args.success))
-    failure = Threshold.parse(context.text(args.failure)) if args.failure else None
+    success = Threshold.parse(args.success)
+    failure = Threshold.parse(args.failure) if args.failure else None
     if any(math.isnan(v) for v in values):
         raise Unknown("the value is NaN, which is no measurement")
     turned = [b for v in values if (b := success.badness(v)) is not None]
@@ -132,7 +132,7 @@ def require_window_after_effect(context: CheckContext, query: str, at: datetime)
 
 
 def values_of(found: tuple[Sample, ...], context: CheckContext, what: str) -> Sample | None:
-    """The single sample of an aggregated query, None for an empty result. Raises: Unknown for several, or stale ones."""
+    """The single sample of an aggregated query, None for an empty result. Raises: Unknown for several, or stale."""
     if len(found) > 1:
         raise Unknown(f"{what} returned {len(found)} series instead of one")
     if not found:
@@ -141,4 +141,4 @@ def values_of(found: tuple[Sample, ...], context: CheckContext, what: str) -> Sa
     return found[0]
 
 
-KIND = CheckKind(NAME, PromqlArgs, sample)
+KIND = CheckKind(NAME, PromqlArgs, sample, late=frozenset({"query", "on_empty.while"}))

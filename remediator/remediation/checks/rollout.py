@@ -1,8 +1,8 @@
 """`rollout`: the present template has replaced every older one and all copies are available.
 
 Judged by numbers that the controller has brought up to date (observedGeneration), never by the Progressing condition
-alone: its status stays True while copies are lost. Strict where kubectl is not: a StatefulSet is done only when every pod
-is the new revision and ready.
+alone: its status stays True while copies are lost. Strict where kubectl is not: a StatefulSet is done only when every
+pod is the new revision and ready.
 
 Bad is what waiting does not mend: Kubernetes gave up (ProgressDeadlineExceeded), or a pod made since the effect cannot
 start. Anything else that is not done is still on its way, so unknown.

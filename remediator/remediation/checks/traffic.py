@@ -1,9 +1,9 @@
 """What `error_ratio` and `latency` share: one workload's requests, and what silence means.
 
 Both write their own PromQL, because the obvious form is wrong in three ways. It reads other workloads' series when a
-selector is missing. It divides by nothing after a good rollback, when no error series exists. And it takes a window that
-reaches back before the effect. Here the window is cut so that it begins after the effect, and "no requests" is told apart
-from "nobody scrapes", "not scraped often enough yet" and "no such metric".
+selector is missing. It divides by nothing after a good rollback, when no error series exists. And it takes a window
+that reaches back before the effect. Here the window is cut so that it begins after the effect, and "no requests" is
+told apart from "nobody scrapes", "not scraped often enough yet" and "no such metric".
 """
 
 from __future__ import annotations
@@ -32,13 +32,16 @@ from remediator.remediation.promql import METRIC_NAME, parse_matchers, select
 from remediator.remediation.samples import CheckSample
 
 SHORTEST_WINDOW = timedelta(seconds=55)
-"""Two scrapes at the usual 30 s, less the moment between an effect and the first sample after the default settle time."""
+"""Two scrapes at the usual 30 s, less the moment between an effect and the first sample after the settle time."""
 
 KNOWN_WITHIN = timedelta(hours=1)
 """A metric that this workload had no series of for this long is a misspelt one, not an idle one."""
 
 FEWEST_SCRAPES = 3
 """Scrapes a target needs in the window before silence counts as "no requests": a rate needs two points."""
+
+
+LATE = frozenset({"where", "while"})
 
 
 def _matchers(text: str) -> str:

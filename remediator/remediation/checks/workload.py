@@ -30,7 +30,7 @@ async def read_target(context: CheckContext, target: CheckTarget) -> Object:
 
 
 async def pods_of(cluster: Cluster, workload: Object) -> tuple[Object, ...]:
-    """The pods that a workload controls: its selector narrows, the controller's uid decides. Raises: Unknown, ReadError."""
+    """The pods a workload controls: its selector narrows, the controller's uid decides. Raises: Unknown, ReadError."""
     kind, namespace = str(workload["kind"]), str(dig(workload, "metadata", "namespace", default=""))
     if kind == "Pod":
         return (workload,)
@@ -73,7 +73,8 @@ def pod_names(ref: ObjectRef) -> str | None:
             return f"{name}-[0-9]+"
         case "Pod":
             return name
-    return None
+        case _:
+            return None
 
 
 def owns_pod_name(ref: ObjectRef, pod: str) -> bool:

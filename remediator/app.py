@@ -1,0 +1,315 @@
+"""Wiring: the only place that knows everybody. Builds the service from its configuration and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from remediator import views
+from remediator.adapters.alertmanager import AlertmanagerSilences
+from remediator.adapters.clock import SystemClock
+from remediator.adapters.http_probe import AiohttpProbe
+from remediator.adapters.kubernetes import KubernetesCluster
+from remediator.adapters.pagerduty import PagerDuty
+from remediator.adapters.prometheus import PrometheusQueries
+from remediator.adapters.slack import SlackChat
+from remediator.adapters.sql.journal import SqlJournal
+from remediator.config import ClusterConfig, Config, Endpoint
+from remediator.counting import Counting
+from remediator.errors import InvalidConfig
+from remediator.guardrails.policy import policy_problems
+from remediator.http.auth import Senders, Users
+from remediator.http.server import Listening, make_app
+from remediator.metrics import Metrics
+from remediator.people.outbox import Outbox
+from remediator.playbooks.reload import PlaybookFolder, ScanResult
+from remediator.ports import Chat, Clock, Cluster, Pager, Queries, Silences
+from remediator.preview import Preview
+from remediator.remediation.assembly import Core, Ports, Settings, assemble
+from remediator.remediation.checks import CHECKS
+from remediator.remediation.checks.base import HttpProbe
+from remediator.remediation.evidence import COLLECTORS
+from remediator.remediation.observer import Observer
+from remediator.service import Service
+from remediator.upkeep import Housekeeping, for_ever, take_alerts
+
+log = structlog.get_logger()
+
+FROZEN_EXIT = 75
+"""Exit code after a freeze longer than the lease (EX_TEMPFAIL): start me again."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Outside:
+    """The adapters of one process; the demo brings its own."""
+
+    clusters: Mapping[str, Cluster]
+    journal: SqlJournal
+    clock: Clock = field(default_factory=SystemClock)
+    queries: Queries | None = None
+    silences: Silences | None = None
+    http: HttpProbe | None = None
+    chat: Chat | None = None
+    pagers: Mapping[str, Pager] = field(default_factory=dict)
+
+
+class Playbooks:
+    """The playbooks in force, reloaded from their folders; scans run in a thread, one at a time."""
+
+    def __init__(self, config: Config, core_actions: Mapping[str, Any], journal: SqlJournal, metrics: Metrics) -> None:
+        loop = asyncio.get_running_loop()
+        self._folder = PlaybookFolder(
+            [Path(f) for f in config.playbooks.folders],
+            actions=core_actions,
+            checks={name: kind.args for name, kind in CHECKS.items()},
+            collectors={name: kind.args for name, kind in COLLECTORS.items()},
+            last_good=_LastGood(journal, loop),
+        )
+        self._policy = config.policy
+        self._metrics = metrics
+        self._every = config.playbooks.reload.total_seconds()
+        self._lock = asyncio.Lock()
+        self.last: ScanResult | None = None
+        self.wake = asyncio.Event()
+
+    @property
+    def catalog(self) -> Any:
+        return self._folder.catalog
+
+    async def scan(self) -> ScanResult:
+        """Put in force what is good. Never raises; what is wrong stays on its last good version and is said."""
+        async with self._lock:
+            result = await asyncio.to_thread(self._folder.scan)
+        self.last = result
+        self._metrics.reload_ok.set(1 if result.ok else 0)
+        if result.news:
+            log.info(
+                "playbooks_loaded",
+                in_force=len(result.catalog),
+                loaded=list(result.loaded),
+                kept=[k.name for k in result.kept],
+                removed=list(result.removed),
+            )
+            for problem in result.errors:
+                log.error("playbook_invalid", problem=str(problem))
+        return result
+
+    async def turn(self) -> float:
+        await self.scan()
+        return self._every
+
+    def views(self) -> list[dict[str, Any]]:
+        kept = {k.name for k in self.last.kept} if self.last else set()
+        return [views.playbook(loaded, kept=loaded.playbook.name in kept) for loaded in self.catalog]
+
+
+class _LastGood:
+    """Bridges the scan's thread to the journal's loop."""
+
+    def __init__(self, journal: SqlJournal, loop: asyncio.AbstractEventLoop) -> None:
+        self._journal = journal
+        self._loop = loop
+
+    def load(self) -> Mapping[str, str]:
+        return asyncio.run_coroutine_threadsafe(self._journal.last_good(), self._loop).result(10)
+
+    def save(self, name: str, text: str, content_hash: str) -> None:
+        now = SystemClock().now()
+        saving = self._journal.save_good(name, text, content_hash, now)
+        asyncio.run_coroutine_threadsafe(saving, self._loop).result(10)
+
+
+class App:
+    """One running service. Use `async with App.started(...)`."""
+
+    def __init__(self, config: Config, outside: Outside, metrics: Metrics | None = None) -> None:
+        self.config = config
+        self.outside = outside
+        self.metrics = metrics or Metrics()
+        self.port = 0
+        self.core: Core
+        self.playbooks: Playbooks
+        self.service: Service
+        self.stopped = asyncio.Event()
+        self._alerts = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def started(self, *, loops: bool = True) -> AsyncIterator[App]:
+        """Everything up: loops running, sockets open. Raises: InvalidConfig, JournalUnavailable, OSError."""
+        config, out = self.config, self.outside
+        holder = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+        counting = Counting(self.metrics, out.clock)
+        outbox = Outbox(out.journal.outbox, chat=out.chat, pagers=out.pagers, report=counting.message)
+        self.core = core = assemble(
+            Ports(
+                clusters=out.clusters,
+                journal=out.journal,
+                clock=out.clock,
+                queries=out.queries,
+                silences=out.silences,
+                http=out.http,
+            ),
+            Settings(
+                policy=config.policy,
+                routes=config.routes,
+                label_rules=config.labels,
+                metric_labels=config.metric_labels,
+                params=config.playbooks.params,
+                console=config.external_url,
+            ),
+            lambda: self.playbooks.catalog,
+            holder=holder,
+            on_decision=lambda decision: (counting.decision(decision), outbox.poke())[0],
+            on_frozen=_leave,
+        )
+        self.playbooks = Playbooks(config, core.actions, out.journal, self.metrics)
+        self.service = Service(
+            journal=out.journal,
+            runner=core.runner,
+            poke_intake=self._alerts.set,
+            clock=out.clock,
+            metrics=self.metrics,
+            playbooks=self.playbooks.views,
+            explain=Preview(core, lambda: self.playbooks.catalog).explain,
+            missing=self._missing,
+            reload=self._reload,
+            clusters=tuple(out.clusters),
+        )
+        senders, users = Senders(config.sources), Users(config.api)
+        await out.journal.takeover(holder, out.clock.now())
+        await self.playbooks.scan()
+        app = make_app(self.service, senders, users, self.metrics, config.listen, out.clock)
+        async with AsyncExitStack() as stack:
+            tasks = self._start(core, outbox) if loops else []
+            stack.push_async_callback(_stop, tasks)
+            listening = await stack.enter_async_context(Listening(app, config.listen))
+            self.port = listening.port
+            log.info("ready", port=self.port, playbooks=len(self.playbooks.catalog), clusters=list(out.clusters))
+            yield self
+
+    def _start(self, core: Core, outbox: Outbox) -> list[asyncio.Task[Any]]:
+        clock, journal = self.outside.clock, self.outside.journal
+        keeping = Housekeeping(journal, clock, self.metrics)
+        work: dict[str, Any] = {
+            "runner": core.runner.run(),
+            "intake": for_ever("intake", lambda: take_alerts(core.intake), clock, self._alerts),
+            "playbooks": for_ever("playbooks", self.playbooks.turn, clock, self.playbooks.wake),
+            "housekeeping": for_ever("housekeeping", keeping.turn, clock),
+            "outbox": outbox.run(clock),
+        }
+        if self.config.observer:
+            for name, cluster in self.outside.clusters.items():
+                watched = Observer(cluster, journal, clock, namespaces=self.config.observed_namespaces)
+                work[f"observer {name}"] = watched.run()
+        tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work.items()]
+        for task in tasks:
+            task.add_done_callback(self._loop_ended)
+        return tasks
+
+    def _loop_ended(self, task: asyncio.Task[Any]) -> None:
+        """A loop that ends is a defect: better no process than one that silently does half its work."""
+        if not task.cancelled():
+            log.error("loop_ended", loop=task.get_name(), error=repr(task.exception()))
+            self.stopped.set()
+
+    def _missing(self) -> Mapping[str, str]:
+        return {} if self.playbooks.last is not None else {"playbooks": "not loaded yet"}
+
+    async def _reload(self) -> dict[str, Any]:
+        result = await self.playbooks.scan()
+        return {
+            "in_force": len(result.catalog),
+            "loaded": list(result.loaded),
+            "kept": [k.name for k in result.kept],
+            "removed": list(result.removed),
+            "errors": [str(p) for p in result.errors],
+        }
+
+
+def _leave(gap_s: float) -> None:
+    """After a freeze another process may act in our place: no cleaning up, nothing more is sent."""
+    os._exit(FROZEN_EXIT)
+
+
+async def _stop(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def serve(config: Config) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit code. Raises: InvalidConfig."""
+    problems = policy_problems(config.policy)
+    if problems:
+        raise InvalidConfig("policy:\n  " + "\n  ".join(problems))
+    async with AsyncExitStack() as stack:
+        outside = await connect(config, stack)
+        app = App(config, outside)
+        await stack.enter_async_context(app.started())
+        loop = asyncio.get_running_loop()
+        for name in ("SIGTERM", "SIGINT"):
+            loop.add_signal_handler(getattr(signal, name), app.stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, app.playbooks.wake.set)
+        await app.stopped.wait()
+        log.info("stopping")
+    return 0
+
+
+async def connect(config: Config, stack: AsyncExitStack) -> Outside:
+    """The adapters that the configuration asks for. Raises: InvalidConfig, JournalUnavailable."""
+    journal = await SqlJournal.open(config.store.path, queue=config.store.queue)
+    stack.push_async_callback(journal.close)
+    clusters: dict[str, Cluster] = {}
+    for cluster in config.clusters:
+        clusters[cluster.name] = await _cluster(cluster)
+        stack.push_async_callback(clusters[cluster.name].close)
+    outside = Outside(clusters=clusters, journal=journal)
+    if config.prometheus:
+        outside.queries = PrometheusQueries(**_endpoint(config.prometheus))
+        stack.push_async_callback(outside.queries.close)
+    if config.alertmanager:
+        outside.silences = AlertmanagerSilences(**_endpoint(config.alertmanager))
+        stack.push_async_callback(outside.silences.close)
+    probe = AiohttpProbe()
+    outside.http = probe
+    stack.push_async_callback(probe.close)
+    if config.slack:
+        chat = SlackChat(config.slack.token.read(), base_url=config.slack.url)
+        outside.chat = chat
+        stack.push_async_callback(chat.close)
+    if config.pagerduty:
+        pagers: dict[str, Pager] = {}
+        for name, key in config.pagerduty.services.items():
+            pager = PagerDuty(key.read(), endpoint=config.pagerduty.url)
+            stack.push_async_callback(pager.close)
+            pagers[name] = pager
+        outside.pagers = pagers
+    return outside
+
+
+async def _cluster(config: ClusterConfig) -> Cluster:
+    if config.kubeconfig is None and not config.in_cluster:
+        raise InvalidConfig(f"clusters[{config.name}]: give kubeconfig, or in_cluster: true in a pod")
+    return await KubernetesCluster.connect(
+        config.name, kubeconfig=None if config.in_cluster else config.kubeconfig, context=config.context
+    )
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "url": endpoint.url,
+        "bearer": endpoint.bearer.read() if endpoint.bearer else "",
+        "basic": (endpoint.basic.username, endpoint.basic.password.read()) if endpoint.basic else None,
+        "headers": dict(endpoint.headers),
+    }
+
