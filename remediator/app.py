@@ -24,10 +24,11 @@ from remediator.adapters.pagerduty import PagerDuty
 from remediator.adapters.prometheus import PrometheusQueries
 from remediator.adapters.slack import SlackChat
 from remediator.adapters.sql.journal import SqlJournal
+from remediator.adapters.sql.last_good import JournalLastGood
 from remediator.config import ClusterConfig, Config, Endpoint
 from remediator.counting import Counting
 from remediator.errors import InvalidConfig
-from remediator.guardrails.policy import policy_problems
+from remediator.guardrails.policy import limits_in_force, policy_problems
 from remediator.http.auth import Senders, Users
 from remediator.http.server import Listening, make_app
 from remediator.metrics import Metrics
@@ -36,8 +37,9 @@ from remediator.playbooks.reload import PlaybookFolder, ScanResult
 from remediator.ports import Chat, Clock, Cluster, Pager, Queries, Silences
 from remediator.preview import Preview
 from remediator.remediation.assembly import Core, Ports, Settings, assemble
-from remediator.remediation.checks import CHECKS
 from remediator.remediation.checks.base import HttpProbe
+from remediator.remediation.checks.registry import CHECKS
+from remediator.remediation.draft import Decision
 from remediator.remediation.evidence import COLLECTORS
 from remediator.remediation.observer import Observer
 from remediator.service import Service
@@ -73,7 +75,7 @@ class Playbooks:
             actions=core_actions,
             checks={name: kind.args for name, kind in CHECKS.items()},
             collectors={name: kind.args for name, kind in COLLECTORS.items()},
-            last_good=_LastGood(journal, loop),
+            last_good=JournalLastGood(journal, loop, SystemClock()),
         )
         self._policy = config.policy
         self._metrics = metrics
@@ -109,24 +111,15 @@ class Playbooks:
         return self._every
 
     def views(self) -> list[dict[str, Any]]:
-        kept = {k.name for k in self.last.kept} if self.last else set()
-        return [views.playbook(loaded, kept=loaded.playbook.name in kept) for loaded in self.catalog]
-
-
-class _LastGood:
-    """Bridges the scan's thread to the journal's loop."""
-
-    def __init__(self, journal: SqlJournal, loop: asyncio.AbstractEventLoop) -> None:
-        self._journal = journal
-        self._loop = loop
-
-    def load(self) -> Mapping[str, str]:
-        return asyncio.run_coroutine_threadsafe(self._journal.last_good(), self._loop).result(10)
-
-    def save(self, name: str, text: str, content_hash: str) -> None:
-        now = SystemClock().now()
-        saving = self._journal.save_good(name, text, content_hash, now)
-        asyncio.run_coroutine_threadsafe(saving, self._loop).result(10)
+        kept = {k.name: f"{k.source} is invalid; this is its last good version" for k in self.last.kept} if self.last else {}
+        return [
+            views.playbook(
+                loaded,
+                mode=limits_in_force(loaded.playbook, self._policy).mode.value,
+                problem=kept.get(loaded.playbook.name, ""),
+            )
+            for loaded in self.catalog
+        ]
 
 
 class App:
@@ -149,7 +142,13 @@ class App:
         config, out = self.config, self.outside
         holder = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
         counting = Counting(self.metrics, out.clock)
-        outbox = Outbox(out.journal.outbox, chat=out.chat, pagers=out.pagers, report=counting.message)
+        outbox = Outbox(out.journal, chat=out.chat, pagers=out.pagers, report=counting.message)
+
+        def decided(decision: Decision) -> None:
+            counting.decision(decision)
+            if decision.notices:
+                outbox.poke()
+
         self.core = core = assemble(
             Ports(
                 clusters=out.clusters,
@@ -169,7 +168,7 @@ class App:
             ),
             lambda: self.playbooks.catalog,
             holder=holder,
-            on_decision=lambda decision: (counting.decision(decision), outbox.poke())[0],
+            on_decision=decided,
             on_frozen=_leave,
         )
         self.playbooks = Playbooks(config, core.actions, out.journal, self.metrics)
@@ -186,7 +185,7 @@ class App:
             clusters=tuple(out.clusters),
         )
         senders, users = Senders(config.sources), Users(config.api)
-        await out.journal.takeover(holder, out.clock.now())
+        await out.journal.takeover(holder)
         await self.playbooks.scan()
         app = make_app(self.service, senders, users, self.metrics, config.listen, out.clock)
         async with AsyncExitStack() as stack:
@@ -267,7 +266,7 @@ async def serve(config: Config) -> int:
 
 async def connect(config: Config, stack: AsyncExitStack) -> Outside:
     """The adapters that the configuration asks for. Raises: InvalidConfig, JournalUnavailable."""
-    journal = await SqlJournal.open(config.store.path, queue=config.store.queue)
+    journal = await asyncio.to_thread(SqlJournal.open_file, config.store.path)
     stack.push_async_callback(journal.close)
     clusters: dict[str, Cluster] = {}
     for cluster in config.clusters:

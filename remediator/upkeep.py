@@ -75,7 +75,7 @@ class Housekeeping:
         closed = await self._journal.close_episodes(now, EPISODE_QUIET)
         if closed:
             log.info("episodes_closed", count=closed)
-        waiting = await self._journal.undecided(1)
+        waiting = await self._journal.undecided(1, now)
         self._metrics.undecided.set((now - waiting[0].first_seen).total_seconds() if waiting else 0)
         self._metrics.outbox_pending.set(await self._journal.outbox_pending())
         if self._purged is None or now - self._purged >= RETENTION_EVERY:

@@ -79,10 +79,10 @@ class Chooser:
         self._new_id = new_id
 
     async def choose(
-        self, r: Remediation, known: Sequence[AlertRecord] | None = None
+        self, r: Remediation, given: Sequence[AlertRecord] | None = None
     ) -> Chosen | NoneChosen | PlanMade:
         """The playbook with the highest priority among those that apply. Raises: JournalUnavailable."""
-        records = {a.id: a for a in (await self._journal.alerts(r.alerts) if known is None else known)}
+        records = {a.id: a for a in (await self._journal.alerts(r.alerts) if given is None else given)}
         catalog = self._catalog()
         looked: dict[str, Looked] = {}
         gone = []

@@ -76,11 +76,11 @@ class Effector:
 
     async def act(self, r: Remediation, last_look: LastLook) -> Acted:
         """One go at the next effect (or undo). Raises: JournalUnavailable, StaleRemediation (fenced)."""
-        last = await self._journal.last_attempt(r.id, r.effect_id)
-        if last is not None and last.outcome not in DEFINITELY_NOT:
+        unsettled = await self._unsettled(r)
+        if unsettled:
             if not r.resend:
                 return self._acted(r, "uncertain", "an earlier attempt has no clear answer")
-            return await self._send(r, _same_again(r, last))
+            return await self._send(r, _same_again(r, unsettled[-1]))
         if not r.undoing and r.plan is not None and not r.plan.steps[r.step].effects:
             return self._acted(r, "nothing_to_do", "this step has no effect")
         cluster = self._clusters[r.cluster]
@@ -208,30 +208,44 @@ class Effector:
 
     async def unanswered(self, r: Remediation) -> bool:
         """Whether an attempt of the next effect may have happened or may still happen."""
-        last = await self._journal.last_attempt(r.id, r.effect_id)
-        return last is not None and last.outcome not in DEFINITELY_NOT
+        return bool(await self._unsettled(r))
+
+    async def _unsettled(self, r: Remediation) -> list[Attempt]:
+        """Attempts of the next effect that may have happened or may still happen, oldest first.
+
+        All of them, not only the last one: a resend that met a conflict says nothing about the request before it.
+        """
+        attempts = await self._journal.attempts(r.id)
+        return [a for a in attempts if a.effect_id == r.effect_id and a.outcome not in DEFINITELY_NOT]
 
     async def probe(self, r: Remediation) -> Probed:
-        """What became of the last attempt, by a consistent read. Raises: JournalUnavailable."""
-        last = await self._journal.last_attempt(r.id, r.effect_id)
-        if last is None or last.outcome in DEFINITELY_NOT:
-            return Probed(effect_id=r.effect_id, answer="never", detail="nothing of it is under way")
+        """What became of the attempts without an answer, by a consistent read. Raises: JournalUnavailable."""
+        unsettled = await self._unsettled(r)
+        last = unsettled[-1] if unsettled else await self._journal.last_attempt(r.id, r.effect_id)
         effect = effect_of(r)
+        if last is None and not isinstance(effect, Patch):
+            return Probed(effect_id=r.effect_id, answer="never", detail="nothing of it was ever sent")
+        ref = last.request.ref if last else effect.ref  # type: ignore[union-attr]  # a patch, as just asked
         try:
-            looked = await self._clusters[r.cluster].get(last.request.ref)
+            looked = await self._clusters[r.cluster].get(ref)
         except NotFound:
             looked = None
         except (CannotSee, Forbidden) as exc:
             return Probed(effect_id=r.effect_id, answer="cannot_see", detail=f"cannot see what became of it: {exc}")
         if isinstance(effect, Patch):
-            found = judge_patch(r.effect_id, effect, last, looked)
+            found = judge_patch(r.effect_id, effect, unsettled[-1] if unsettled else None, looked)
         else:
-            found = judge_pod(r.effect_id, last, looked)
+            assert last is not None
+            found = judge_pod(r.effect_id, last, looked) if unsettled else _never(r.effect_id)
         if found.answer in ("happened", "never"):
-            await self._journal.record_outcome(
-                last.id, "happened" if found.answer == "happened" else "never", found.detail, self._clock.now()
-            )
+            await self._settle(unsettled, found)
         return found
+
+    async def _settle(self, unsettled: list[Attempt], found: Probed) -> None:
+        """Write down what is proven. Attempts of one effect carry the same bytes: at most one of them happened."""
+        for index, attempt in enumerate(reversed(unsettled)):
+            outcome: AttemptOutcome = "happened" if found.answer == "happened" and index == 0 else "never"
+            await self._journal.record_outcome(attempt.id, outcome, found.detail, self._clock.now())
 
     async def give_up(self, r: Remediation) -> Probed:
         """Before a person takes over: move the resourceVersion, so that nothing under way can land later."""
@@ -244,11 +258,10 @@ class Effector:
                 else Probed(effect_id=r.effect_id, answer="person", detail=found.detail)
             )
         cluster = self._clusters[r.cluster]
-        last = await self._journal.last_attempt(r.id, r.effect_id)
-        assert last is not None
+        unsettled = await self._unsettled(r)
         try:
             looked = await cluster.get(effect.ref)
-            if version_of(looked) != last.resource_version:
+            if any(version_of(looked) != attempt.resource_version for attempt in unsettled):
                 return await self.probe(r)
             await cluster.write(abandon(looked, r.effect_id))
         except Conflict:
@@ -256,8 +269,9 @@ class Effector:
         except (ReadError, EffectError) as exc:
             return Probed(effect_id=r.effect_id, answer="cannot_see", detail=f"could not make sure: {exc}")
         detail = "given up: the object was moved on, so the unanswered write can never land"
-        await self._journal.record_outcome(last.id, "never", detail, self._clock.now())
-        return Probed(effect_id=r.effect_id, answer="abandoned", detail=detail)
+        found = Probed(effect_id=r.effect_id, answer="abandoned", detail=detail)
+        await self._settle(unsettled, found)
+        return found
 
 
 def _same_again(r: Remediation, last: Attempt) -> NewAttempt:
@@ -285,18 +299,27 @@ def _holds_what_we_sent(effect: Patch, looked: Object) -> bool:
     return all(GENERATED_TIME in json.dumps(c.after) or dig(looked, *c.path) == c.after for c in effect.changes)
 
 
-def judge_patch(effect_id: str, effect: Patch, last: Attempt, looked: Object | None) -> Probed:
-    """Marker, resourceVersion, generation, managedFields: in this order, each a proof. Pure."""
+def _never(effect_id: str) -> Probed:
+    return Probed(effect_id=effect_id, answer="never", detail="nothing of it is under way")
+
+
+def judge_patch(effect_id: str, effect: Patch, last: Attempt | None, looked: Object | None) -> Probed:
+    """Marker, resourceVersion, generation, managedFields: in this order, each a proof. Pure.
+
+    `last` is the newest attempt without a settled outcome; None = there is none, and only the marker can tell.
+    """
 
     def say(answer: str, detail: str, undo: Patch | None = None) -> Probed:
         return Probed(effect_id=effect_id, answer=answer, detail=detail, inverse=undo)  # type: ignore[arg-type]
 
-    if looked is None or uid_of(looked) != last.uid:
+    if looked is None or uid_of(looked) != effect.uid:
         return say("never", f"{effect.ref} is gone, or another object by that name")
     if marker_of(looked) == effect_id:
         # The undo is only bound to values that are still ours: what somebody changed since is left alone.
         undo = _inverse(effect, looked) if _holds_what_we_sent(effect, looked) else None
         return say("happened", "our marker is on the object", undo)
+    if last is None:
+        return _never(effect_id)
     if version_of(looked) == last.resource_version:
         return say("again", "resourceVersion is still the attempt's: it has not happened yet")
     generation = generation_of(looked)

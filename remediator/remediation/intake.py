@@ -68,7 +68,7 @@ class Intake:
     async def take_all(self) -> int:
         """Decide every undecided alert. Returns how many. Raises: JournalUnavailable."""
         total = 0
-        while records := await self._journal.undecided(BATCH):
+        while records := await self._journal.undecided(BATCH, self._clock.now()):
             await self._take(records)
             total += len(records)
         if total:

@@ -168,8 +168,8 @@ class Journal(Protocol):
         """
         ...
 
-    async def undecided(self, limit: int) -> tuple[AlertRecord, ...]:
-        """Oldest first."""
+    async def undecided(self, limit: int, now: datetime | None = None) -> tuple[AlertRecord, ...]:
+        """Oldest first. With `now`, only those whose time has come: a re-send soon after an ending waits 5 minutes."""
         ...
 
     async def decide_alerts(self, verdicts: Mapping[str, str], now: datetime) -> None:
@@ -197,11 +197,18 @@ class Journal(Protocol):
         """Not ended, oldest first."""
         ...
 
-    async def claim(self, holder: str, now: datetime, lease: timedelta, limit: int) -> tuple[Remediation, ...]:
+    async def claim(
+        self, holder: str, now: datetime, lease: timedelta, limit: int, busy: Sequence[str] = ()
+    ) -> tuple[Remediation, ...]:
         """Take remediations that are due (due or deadline passed) and free, or whose lease is over, most overdue first.
 
         Taking one from another holder gives it a new epoch where it has one, so that the old holder's writes are refused.
+        `busy` are those being worked on: they are ours already.
         """
+        ...
+
+    async def takeover(self, holder: str) -> int:
+        """At start, by the one process of an embedded store: end every other lease. Returns how many."""
         ...
 
     async def next_due(self, busy: Sequence[str] = ()) -> datetime | None:

@@ -15,6 +15,7 @@ RECHECK = 30.0
 HELD_FOR = timedelta(minutes=15)
 ACT_WITHIN = timedelta(minutes=2)
 RETRY = 2.0
+RESEND = 1.0
 PROBE_EVERY = 2.0
 INCONCLUSIVE_EVERY = 60.0
 SAMPLING_BACKSTOP = timedelta(minutes=30)
@@ -259,11 +260,20 @@ def probe_again(d: Draft) -> None:
 
 
 def send_same_again(d: Draft) -> None:
-    d.set(resend=True, due=d.now)
+    """After a pause: an API server that loses requests is not helped by a flood of them."""
+    d.set(resend=True)
+    d.due_in(_longer_each_time(d))
 
 
 def attempt_anew(d: Draft) -> None:
-    d.set(resend=False, due=d.now)
+    d.set(resend=False)
+    d.due_in(_longer_each_time(d))
+
+
+def _longer_each_time(d: Draft) -> float:
+    """Half of the time since this effect was begun, at least a second: about ten tries in two minutes."""
+    begun = d.r.act_by - ACT_WITHIN if d.r.act_by else d.now
+    return max(RESEND, (d.now - begun).total_seconds() / 2)
 
 
 def start_undo(d: Draft) -> None:

@@ -123,7 +123,7 @@ class Runner:
         free = self._concurrency - len(self._tasks)
         if free <= 0:
             return
-        for r in await self._journal.claim(self._holder, self._clock.now(), self._lease, free):
+        for r in await self._journal.claim(self._holder, self._clock.now(), self._lease, free, tuple(self._tasks)):
             if r.id not in self._tasks:
                 task = asyncio.create_task(self._advance(r), name=r.id)
                 self._tasks[r.id] = task

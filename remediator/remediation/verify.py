@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from remediator.actions.workload import read_workload
 from remediator.errors import InvalidPlaybook, ReadError, RemediatorError
 from remediator.objects import WORKLOADS, Object, ObjectRef
 from remediator.playbooks.model import Check
 from remediator.playbooks.templates import texts
+from remediator.remediation.arguments import fill_plain
 from remediator.remediation.checks.base import CheckContext, CheckTarget, Unknown, answer, one_line
 from remediator.remediation.checks.registry import CHECKS, ParsedCheck, parse_check
 from remediator.remediation.checks.workload import read_target
@@ -108,7 +108,9 @@ async def _read_targets(context: CheckContext, timeout: timedelta) -> tuple[dict
 
 async def _sample(check: Check, name: str, context: CheckContext, timeout: timedelta) -> CheckSample:
     try:
-        parsed = parse_check(_filled_in(check, context))
+        kind = CHECKS.get(check.kind)
+        args = fill_plain(check.args, context, kind.late if kind else frozenset())
+        parsed = parse_check(Check(kind=check.kind, args=args))
         async with asyncio.timeout(timeout.total_seconds()):
             return replace(await _ask(parsed, context), check=name)
     except TimeoutError:
@@ -122,21 +124,6 @@ async def _sample(check: Check, name: str, context: CheckContext, timeout: timed
     except Exception as exc:  # a check that is broken must not look like a target that is broken
         why = f"the check failed: {type(exc).__name__}: {exc}"
     return answer(name, "unknown", why, context.now)
-
-
-def _filled_in(check: Check, context: CheckContext) -> Check:
-    """The check with its plain values filled in; those that need quoting for their place are left to it."""
-    kind = CHECKS.get(check.kind)
-    late = kind.late if kind else frozenset[str]()
-
-    def walk(value: Any, path: str) -> Any:
-        if isinstance(value, Mapping):
-            return {k: walk(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [walk(v, path) for v in value]
-        return context.text(value) if isinstance(value, str) and path not in late else value
-
-    return Check(kind=check.kind, args=walk(check.args, ""))
 
 
 async def _ask(parsed: ParsedCheck, context: CheckContext) -> CheckSample:

@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
-from remediator.errors import InvalidPlaybook
 from remediator.playbooks.model import Check
-from remediator.playbooks.problems import did_you_mean
+from remediator.remediation.arguments import parse_arguments
 from remediator.remediation.checks import (
     alert_resolved,
     error_ratio,
@@ -46,22 +43,5 @@ class ParsedCheck:
 
 def parse_check(check: Check) -> ParsedCheck:
     """Raises: InvalidPlaybook, naming the check, the argument and the next step."""
-    kind = CHECKS.get(check.kind)
-    if kind is None:
-        raise InvalidPlaybook(f"there is no check {check.kind}. {did_you_mean(check.kind, CHECKS)}")
-    try:
-        return ParsedCheck(check.kind, kind.args.model_validate(dict(check.args)))
-    except ValidationError as exc:
-        problems = "; ".join(_problem(kind, error) for error in exc.errors(include_url=False))
-        raise InvalidPlaybook(f"check {check.kind}: {problems}") from None
-
-
-def _problem(kind: CheckKind[Any], error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"unknown argument {where}. Known here: {', '.join(_arguments(kind)) or 'none'}"
-    return f"{where}: {error['msg']}" if where else str(error["msg"])
-
-
-def _arguments(kind: CheckKind[Any]) -> list[str]:
-    return [field.alias or name for name, field in kind.args.model_fields.items()]
+    kind, args = parse_arguments("check", check.kind, check.args, {name: kind.args for name, kind in CHECKS.items()})
+    return ParsedCheck(kind, args)

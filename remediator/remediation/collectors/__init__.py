@@ -1,0 +1,1 @@
+"""Collectors: one file a kind of evidence, found by name in `evidence.py`. They only read."""
