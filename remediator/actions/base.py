@@ -1,0 +1,47 @@
+"""The shape of an action: a params model and one pure function from a snapshot to a Change."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from remediator.actions.change import Change
+from remediator.actions.view import View
+
+
+class Params(BaseModel):
+    """Base of every action's `with:` block: unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+P = TypeVar("P", bound=Params)
+
+
+class Action(Protocol, Generic[P]):
+    """`plan` never touches the cluster. Found through the entry-point group `remediator.actions`."""
+
+    name: str
+    kinds: tuple[str, ...]
+    """Kinds of target it can act on."""
+    needs: frozenset[str]
+    """Parts of the View it reads: `pods`, `revisions`, `hpas`, `pdbs` (target, namespace and observed always).
+
+    An action that can take healthy copies needs `pdbs`: the guardrail looks at them in the same View.
+    """
+    disruptive: bool
+    """Whether it can take healthy copies away."""
+    params: type[Any]
+
+    def resolve(self, params: P, view: View) -> P:
+        """The params with everything relative to the present made absolute (`by: 2` becomes `to: 5`).
+
+        Asked once, at the first plan; every later plan uses the answer, so that an effect which has happened already
+        does not count a second time. The same params when nothing is relative. Raises: NotPossible.
+        """
+        ...
+
+    def plan(self, params: P, view: View) -> Change:
+        """Raises: NotPossible."""
+        ...
