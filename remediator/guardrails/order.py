@@ -1,0 +1,112 @@
+"""Every guardrail and their order, written once. All are evaluated, for the explanation; the gravest answer counts.
+
+A new guardrail is one file with NAME, READS and `check`, and one line in ORDER.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from remediator.guardrails import (
+    cooldown,
+    disruption_budget,
+    in_flight,
+    last_good_revision,
+    max_alert_age,
+    max_attempts,
+    max_targets,
+    min_available,
+    mode,
+    ownership,
+    pause,
+    plan_age,
+    protect,
+    rate_limit,
+    rollout_in_progress,
+    silenced,
+    store_history,
+)
+from remediator.guardrails.answers import cannot_see
+from remediator.guardrails.facts import Facts
+from remediator.guardrails.verdict import Answer, Verdict
+
+
+class GuardModule(Protocol):
+    """What a guardrail's file offers. READS are the names of the Facts it needs to have been readable."""
+
+    NAME: str
+    READS: frozenset[str]
+
+    def check(self, facts: Facts) -> Verdict: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One guardrail as a value, so that a test can replace it."""
+
+    name: str
+    reads: frozenset[str]
+    check: Callable[[Facts], Verdict]
+
+
+def _guards(*modules: GuardModule) -> tuple[Guard, ...]:
+    return tuple(Guard(module.NAME, module.READS, module.check) for module in modules)
+
+
+ORDER: tuple[Guard, ...] = _guards(
+    # what people have said
+    pause,
+    silenced,
+    # the episode and its alerts
+    store_history,
+    max_alert_age,
+    plan_age,
+    # what would be touched
+    max_targets,
+    protect,
+    # what the playbook may do at all
+    mode,
+    # health and budgets
+    rollout_in_progress,
+    min_available,
+    disruption_budget,
+    last_good_revision,
+    # whose it is
+    ownership,
+    # what has been done already
+    cooldown,
+    max_attempts,
+    # how much at once
+    rate_limit,
+    in_flight,
+)
+
+FACTS = "facts"
+"""Stands for a fact that could not be read and that no guardrail claims: it holds all the same."""
+
+NAMES: tuple[str, ...] = (*(guard.name for guard in ORDER), FACTS)
+"""The closed set of guardrail names of this module, in order."""
+
+
+def evaluate(facts: Facts, order: tuple[Guard, ...] = ORDER) -> tuple[Verdict, ...]:
+    """Every guardrail's verdict, in order; none keeps the others from being asked."""
+    verdicts = [_ask(guard, facts) for guard in order]
+    claimed = {name for guard in order for name in guard.reads}
+    verdicts += [cannot_see(FACTS, name, why) for name, why in sorted(facts.unknown.items()) if name not in claimed]
+    return tuple(verdicts)
+
+
+def _ask(guard: Guard, facts: Facts) -> Verdict:
+    for name in sorted(guard.reads & facts.unknown.keys()):
+        return cannot_see(guard.name, name, facts.unknown[name])
+    try:
+        return guard.check(facts)
+    except Exception as exc:  # total: a guardrail that cannot answer must not read as one that has no objection
+        return Verdict(
+            guardrail=guard.name,
+            answer=Answer.DENY,
+            reason=f"the guardrail itself failed ({type(exc).__name__}: {exc})",
+            changes="this is a defect, please report it",
+        )

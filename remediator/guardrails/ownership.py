@@ -1,0 +1,79 @@
+"""`ownership`: who owns the FIELD that would be changed. We act through the owner, or say its name; never against it.
+
+Most companies have image and replicas in Git: a live change is reverted within seconds, or fights for hours. A restart
+date is in nobody's Git. An autoscaler owns the replicas, an operator owns everything in what it made.
+"""
+
+from __future__ import annotations
+
+from remediator.actions.change import FieldChange, Patch
+from remediator.actions.owners import git_owner, git_sets, helm_release, hpas_of, managers_of, operator_of
+from remediator.actions.render import dotted
+from remediator.actions.rollout_restart import RESTART_PATH
+from remediator.actions.scale import REPLICAS_PATH
+from remediator.guardrails.answers import asks, cannot_see, denies, gravest_of, not_applicable, passes
+from remediator.guardrails.facts import Facts, TargetFacts
+from remediator.guardrails.verdict import Verdict
+from remediator.objects import Object, ref_of
+from remediator.ports import FIELD_MANAGER
+
+NAME = "ownership"
+READS = frozenset({"targets"})
+
+
+def check(facts: Facts) -> Verdict:
+    """The gravest answer over every field of every patch."""
+    found = [(target, verdict) for target in facts.targets for verdict in _of(facts, target)]
+    return gravest_of(found)
+
+
+def _of(facts: Facts, target: TargetFacts) -> list[Verdict]:
+    verdicts = []
+    for effect in target.change.effects:
+        if isinstance(effect, Patch):
+            obj = _object(target, effect)
+            if obj is None:
+                verdicts.append(cannot_see(NAME, f"who owns {effect.ref}", f"{effect.ref} was not read"))
+            else:
+                verdicts += [_field(facts, target, obj, change) for change in effect.changes]
+    return verdicts or [not_applicable(NAME, "changes no field")]
+
+
+def _object(target: TargetFacts, patch: Patch) -> Object | None:
+    objects = (target.view.target, *target.view.hpas)
+    return next((obj for obj in objects if ref_of(obj) == patch.ref), None)
+
+
+def _field(facts: Facts, target: TargetFacts, obj: Object, change: FieldChange) -> Verdict:
+    path, operator = change.path, operator_of(obj)
+    if path == RESTART_PATH:
+        if operator:
+            return asks(
+                NAME, facts, f"{ref_of(obj)} is made by {operator}, which may take the restart back", owner=operator
+            )
+        return passes(NAME, "a restart date belongs to nobody", field=dotted(path))
+    if operator:
+        return _owned(operator, path)
+    if path == REPLICAS_PATH:
+        if "hpas" in target.view.unreadable:
+            return cannot_see(NAME, f"whether {ref_of(obj)} is autoscaled", target.view.unreadable["hpas"])
+        if hpas := hpas_of(target.view):
+            return _owned(str(ref_of(hpas[0])), path)
+    git = git_owner(obj)
+    if git is None:
+        return passes(NAME, f"{dotted(path)} belongs to nobody else{_said(obj, path)}", field=dotted(path))
+    if git_sets(obj, path):
+        return _owned(str(git), path, "change it there; it would be taken back")
+    return passes(NAME, f"{git} tracks the object, but leaves {dotted(path)} open", field=dotted(path), owner=str(git))
+
+
+def _owned(owner: str, path: tuple[str, ...], changes: str = "act on that instead") -> Verdict:
+    return denies(NAME, f"{owner} owns {dotted(path)}", changes, owner=owner, field=dotted(path))
+
+
+def _said(obj: Object, path: tuple[str, ...]) -> str:
+    """What is worth saying without being an objection: a Helm release, or who wrote the field last."""
+    if release := helm_release(obj):
+        return f"; Helm release {release} writes it back at its next upgrade"
+    others = [manager.name for manager in managers_of(obj, path) if manager.name != FIELD_MANAGER]
+    return f"; last set by {others[0]}" if others else ""

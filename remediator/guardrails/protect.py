@@ -1,0 +1,44 @@
+"""`protect`: namespaces and objects that are untouchable.
+
+The namespaces (our own, kube-system, the monitoring stack, the state store) hold what a rescue needs; a playbook may
+name one object in them, but never reach one by a template. The annotation is the owner's own word, and stronger.
+"""
+
+from __future__ import annotations
+
+from remediator.guardrails.answers import cannot_see, denies, gravest_of, passes
+from remediator.guardrails.facts import Facts, TargetFacts
+from remediator.guardrails.verdict import Verdict
+from remediator.objects import annotations_of, ref_of
+
+NAME = "protect"
+READS = frozenset({"targets"})
+
+PROTECT_ANNOTATION = "remediator.dev/protect"
+"""Any value but `false` counts."""
+
+
+def check(facts: Facts) -> Verdict:
+    """Object to protected namespaces unless the playbook names this very object, and to protected objects always."""
+    return gravest_of([(target, _one(facts, target)) for target in facts.targets])
+
+
+def _one(facts: Facts, target: TargetFacts) -> Verdict:
+    for obj in (target.view.target, target.view.namespace):
+        if obj is not None and annotations_of(obj).get(PROTECT_ANNOTATION, "false").lower() != "false":
+            return denies(NAME, f"{ref_of(obj)} carries {PROTECT_ANNOTATION}")
+    if "namespace" in target.view.unreadable:
+        why = target.view.unreadable["namespace"]
+        return cannot_see(NAME, f"whether namespace {target.ref.namespace} is protected", why)
+    namespaces = {ref.name if ref.kind == "Namespace" else ref.namespace for ref in (target.ref, target.root)}
+    protected = sorted(namespaces & facts.protected_namespaces)
+    if not protected:
+        return passes(NAME, "not protected")
+    if target.named:
+        return passes(NAME, f"namespace {protected[0]} is protected, and the playbook names {target.ref}")
+    return denies(
+        NAME,
+        f"namespace {protected[0]} is protected",
+        "a playbook may name single objects of it in target: {kind, namespace, name}",
+        namespace=protected[0],
+    )

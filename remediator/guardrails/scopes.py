@@ -1,0 +1,16 @@
+"""What the counting guardrails count by."""
+
+from __future__ import annotations
+
+from remediator.guardrails.facts import Facts
+
+
+def target_keys(facts: Facts) -> frozenset[str]:
+    """Root targets as `Run.target_key` spells them; the named objects too, should a run be recorded under one."""
+    refs = {ref for target in facts.targets for ref in (target.ref, target.root)}
+    return frozenset(f"{facts.cluster}/{ref.key}" for ref in refs)
+
+
+def namespaces(facts: Facts) -> frozenset[str]:
+    """Namespaces of the root targets; cluster-scoped ones count as ""."""
+    return frozenset(target.root.namespace for target in facts.targets)

@@ -1,0 +1,174 @@
+"""Defaults, ceilings, and what a playbook is told when it asks for more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from remediator.errors import InvalidPlaybook
+from remediator.guardrails.facts import EffectiveLimits
+from remediator.guardrails.policy import LIMITS, OverCeiling, Policy, effective_limits, limits_in_force, policy_problems
+from remediator.playbooks.model import Limits, Mode
+from tests.guardrails.make import playbook
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+SHIPPED = Policy()
+
+
+def limits_of(policy: Policy = SHIPPED, mode: str = "approve", **guardrails: Any) -> EffectiveLimits:
+    return effective_limits(playbook(mode=mode, guardrails=guardrails), policy)
+
+
+def problems_of(policy: Policy = SHIPPED, mode: str = "approve", **guardrails: Any) -> tuple[str, ...]:
+    with pytest.raises(OverCeiling) as refused:
+        limits_of(policy, mode, **guardrails)
+    assert isinstance(refused.value, InvalidPlaybook)
+    assert "playbook restart-api" in str(refused.value)
+    return refused.value.problems
+
+
+def test_a_silent_playbook_has_the_shipped_defaults():
+    assert limits_of() == EffectiveLimits(mode=Mode.APPROVE, mode_ceiling=Mode.APPROVE)
+
+
+def test_every_limit_is_in_the_table_and_has_a_default_within_its_ceiling():
+    fields = {limit.field for limit in LIMITS}
+    assert fields | {"mode", "mode_ceiling", "min_available_floor", "rate_window"} == set(
+        EffectiveLimits.__dataclass_fields__
+    )
+    for limit in LIMITS:
+        assert getattr(EffectiveLimits(), limit.field) == limit.default
+
+
+def test_a_playbook_moves_freely_below_the_ceiling():
+    found = limits_of(
+        rate_limit={"playbook": 20, "target": 1}, cooldown={"success": "2m"}, min_available=1, max_targets=10
+    )
+    assert (found.rate_playbook, found.rate_target, found.rate_namespace) == (20, 1, 10)
+    assert (found.cooldown_success, found.cooldown_failure) == (2 * MINUTE, HOUR)
+    assert (found.min_available, found.max_targets) == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("guardrails", "said"),
+    [
+        pytest.param(
+            {"max_targets": 11}, "guardrails.max_targets: 11 is above the ceiling, which is at most 10", id="targets"
+        ),
+        pytest.param(
+            {"max_alert_age": "25h"}, "max_alert_age: 1d1h is above the ceiling, which is at most 1d", id="age"
+        ),
+        pytest.param(
+            {"in_flight": {"target": 2}}, "in_flight.target: 2 is above the ceiling, which is at most 1", id="target"
+        ),
+        pytest.param({"in_flight": {"playbook": 6}}, "in_flight.playbook: 6 is above", id="in_flight playbook"),
+        pytest.param({"in_flight": {"cluster": 21}}, "in_flight.cluster: 21 is above", id="in_flight cluster"),
+        pytest.param({"in_flight": {"everywhere": 51}}, "in_flight.everywhere: 51 is above", id="in_flight everywhere"),
+        pytest.param(
+            {"cooldown": {"success": "119s"}}, "cooldown.success: 1m is below the ceiling", id="cooldown success"
+        ),
+        pytest.param({"cooldown": {"failure": "0s"}}, "the nearest allowed value is 2m", id="no cooldown"),
+        pytest.param(
+            {"rate_limit": {"target": 7}}, "rate_limit.target: 7 per hour is above the ceiling", id="rate target"
+        ),
+        pytest.param({"rate_limit": {"playbook": 21}}, "at most 20; write 20, or ask the operator", id="rate playbook"),
+        pytest.param({"rate_limit": {"namespace": 31}}, "ceilings.rate_limit.namespace", id="rate namespace"),
+        pytest.param({"rate_limit": {"cluster": 61}}, "rate_limit.cluster: 61 per hour", id="rate cluster"),
+        pytest.param({"max_attempts": 4}, "max_attempts: 4 is above the ceiling, which is at most 3", id="attempts"),
+        pytest.param({"plan_age": "11m"}, "plan_age: 11m is above the ceiling, which is at most 10m", id="plan age"),
+        pytest.param(
+            {"plan_age": "1s"}, "plan_age: 1s is not allowed; the nearest allowed value is 5s", id="plan age, too low"
+        ),
+        pytest.param({"max_alert_age": "1s"}, "the nearest allowed value is 1m", id="alert age, too low"),
+    ],
+)
+def test_asking_for_more_names_the_ceiling(guardrails, said):
+    if guardrails == {"cooldown": {"success": "119s"}}:
+        said = "the nearest allowed value is 2m"
+    (problem,) = problems_of(**guardrails)
+    assert said in problem
+
+
+def test_every_problem_is_said_at_once():
+    assert len(problems_of(mode="auto", max_targets=11, rate_limit={"target": 7, "cluster": 99})) == 4
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        pytest.param({"max_targets": 0}, "max_targets: 0 is not allowed; the nearest allowed value is 1", id="zero"),
+        pytest.param({"rate_limit": {"target": -1}}, "rate_limit.target: -1 is not allowed", id="less than zero"),
+        pytest.param(
+            {"min_available": "0%"}, "min_available: 0% is not allowed; the nearest allowed value is 1", id="0 %"
+        ),
+        pytest.param({"min_available": 0}, "min_available: 0 is not allowed", id="no copy"),
+    ],
+)
+def test_zero_and_less_never_mean_no_limit(limits, said):
+    """The model refuses them first; should it ever let one through, this does not."""
+    unchecked = playbook(mode="approve").model_copy(update={"guardrails": Limits.model_construct(**limits)})
+    with pytest.raises(OverCeiling) as refused:
+        effective_limits(unchecked, SHIPPED)
+    assert said in refused.value.problems[0]
+
+
+@pytest.mark.parametrize("value", ["unlimited", "none", "inf", -1, 0])
+def test_unlimited_cannot_be_written(value):
+    for guardrails in ({"max_targets": value}, {"rate_limit": {"target": value}}, {"in_flight": {"cluster": value}}):
+        with pytest.raises(ValidationError):
+            playbook(guardrails=guardrails)
+
+
+@pytest.mark.parametrize(
+    ("mode", "ceiling", "fine"),
+    [
+        pytest.param("approve", Mode.APPROVE, True, id="at the ceiling"),
+        pytest.param("auto", Mode.APPROVE, False, id="above"),
+        pytest.param("auto", Mode.AUTO, True, id="auto where auto is allowed"),
+        pytest.param("approve", Mode.OBSERVE, False, id="a ceiling of observe"),
+    ],
+)
+def test_the_mode_has_a_ceiling(mode, ceiling, fine):
+    policy = Policy(mode_ceiling=ceiling)
+    if fine:
+        assert limits_of(policy, mode).mode == mode
+    else:
+        assert problems_of(policy, mode) == (f"mode: {mode} is above the ceiling {ceiling}; write mode: {ceiling}",)
+
+
+def test_the_operator_sets_defaults_and_ceilings():
+    policy = Policy(
+        defaults=Limits(max_targets=3, cooldown={"success": 5 * MINUTE}),
+        ceilings=Limits(max_targets=4, cooldown={"success": 10 * MINUTE}, min_available="50%"),
+    )
+    found = limits_of(policy)
+    assert found.max_targets == 3
+    assert found.cooldown_success == 10 * MINUTE  # a ceiling holds for the operator's own default too
+    assert found.min_available_floor == "50%"
+    assert "at most 4" in problems_of(policy, max_targets=5)[0]
+    assert "at least 10m" in problems_of(policy, cooldown={"success": "9m"})[0]
+    assert "below the ceiling, which is at least 50%" in problems_of(policy, min_available="40%")[0]
+
+
+def test_a_share_and_copies_cannot_be_compared_so_both_hold():
+    found = limits_of(Policy(ceilings=Limits(min_available="50%")), min_available=2)
+    assert (found.min_available, found.min_available_floor) == (2, "50%")
+
+
+def test_a_remediation_under_way_is_brought_back_to_a_lowered_ceiling():
+    wide = playbook(mode="auto", guardrails={"rate_limit": {"playbook": 20}, "max_targets": 9})
+    narrow = Policy(mode_ceiling=Mode.SUGGEST, ceilings=Limits(max_targets=2, rate_limit={"playbook": 3}))
+    found = limits_in_force(wide, narrow)
+    assert (found.mode, found.max_targets, found.rate_playbook) == (Mode.SUGGEST, 2, 3)
+
+
+def test_an_operators_nonsense_is_told():
+    policy = Policy(defaults=Limits(plan_age=timedelta(seconds=1)), ceilings=Limits(cooldown={"failure": MINUTE}))
+    assert [problem.partition(":")[0] for problem in policy_problems(policy)] == [
+        "defaults.plan_age",
+        "ceilings.cooldown.failure",
+    ]
+    assert policy_problems(SHIPPED) == ()
