@@ -1,0 +1,429 @@
+"""Alerts and their identity: one row per firing interval of a fingerprint in a cluster.
+
+A delivery is judged against the latest interval of its fingerprint, in Python, on what one SELECT for the whole batch
+found; then one batch of inserts and one of updates. Only one writer does this at a time. (On PostgreSQL that SELECT
+takes FOR UPDATE, in fingerprint order, and the unique index turns a race between two replicas into a retry.)
+
+What a webhook does not tell is when it was sent, so messages are put in order by the sender's own times:
+
+    resolved, endsAt before the newest startsAt seen    an old message: ignored
+    resolved, nothing open                              a duplicate, or never seen firing: ignored, nothing can start
+    firing within 10 minutes of the resolve             the same alert, opened again
+    firing, the same startsAt long after the resolve    a new interval: Alertmanager lost sight of it and found it again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, true, update
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import UpdateBase
+
+from remediator.adapters.sql.schema import alerts, remediations
+from remediator.adapters.sql.values import (
+    AnyRow,
+    from_json,
+    from_us,
+    maybe_time,
+    maybe_us,
+    span_us,
+    to_json,
+    to_us,
+)
+from remediator.alerts.alert import Alert
+from remediator.remediation.journal import Accepted, AlertRecord
+from remediator.remediation.state import State
+
+SAME_ALERT_WITHIN = timedelta(minutes=10)
+"""A refire this soon after the resolve is the same alert: Alertmanager restarts and missed scrapes make such gaps."""
+
+NOT_AGAIN_WITHIN = timedelta(minutes=5)
+"""Before this much time since an ending without effect, a re-send is not evaluated anew."""
+
+LOOK_UP_AT_ONCE = 400
+"""Fingerprints per SELECT: SQLite takes 999 parameters in old builds."""
+
+PREFIX = "a-"
+
+REMEDIATION = "remediation:"
+JOINED = "joined:"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One webhook's alerts and when it came."""
+
+    alerts: Sequence[Alert]
+    now: datetime
+
+
+@dataclass(slots=True)
+class _Interval:
+    """The latest interval of a fingerprint, as it is becoming. `id` None = to be inserted. Times in microseconds."""
+
+    id: int | None
+    alert: Alert | None
+    starts_at: int
+    latest_start_at: int
+    ends_at: int | None
+    first_seen_at: int
+    last_seen_at: int
+    resolved_at: int | None
+    undecided_at: int | None
+    again_at: int | None
+    """From when on a re-send is evaluated anew: its last remediation ended without effect. None = it is not."""
+    latest: bool = True
+    write_body: bool = False
+
+
+_Key = tuple[str, str]
+
+_LOOK_UP = (
+    select(
+        alerts.c.cluster,
+        alerts.c.fingerprint,
+        alerts.c.id,
+        alerts.c.starts_at,
+        alerts.c.latest_start_at,
+        alerts.c.ends_at,
+        alerts.c.first_seen_at,
+        alerts.c.last_seen_at,
+        alerts.c.resolved_at,
+        alerts.c.undecided_at,
+        alerts.c.remediation_id,
+        alerts.c.body.is_(None).label("no_body"),
+        remediations.c.seq,
+        remediations.c.state,
+        remediations.c.had_effect,
+        remediations.c.ended_at,
+    )
+    .select_from(alerts.outerjoin(remediations, remediations.c.id == alerts.c.remediation_id))
+    .where(alerts.c.latest.is_(true()), alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
+)
+
+_NEW_COLUMNS = (
+    "cluster",
+    "fingerprint",
+    "source",
+    "name",
+    "starts_at",
+    "latest_start_at",
+    "ends_at",
+    "first_seen_at",
+    "last_seen_at",
+    "resolved_at",
+    "latest",
+    "undecided_at",
+    "body",
+)
+
+
+class _Batched:
+    """A Core statement compiled once, whose text goes to the driver with all rows of a batch.
+
+    Through `Connection.execute` a batch costs three times as much (measured), for processing that these plain columns
+    do not need.
+    """
+
+    def __init__(self, statement: UpdateBase, names: Sequence[str]) -> None:
+        self._statement = statement
+        self._names = names
+        self._compiled: dict[str, tuple[str, Sequence[str] | None]] = {}
+
+    def run(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        dialect = connection.dialect
+        if dialect.name not in self._compiled:
+            compiled = self._statement.compile(dialect=dialect, column_keys=list(self._names))
+            assert isinstance(compiled, SQLCompiler)
+            self._compiled[dialect.name] = (compiled.string, compiled.positiontup)
+        text, order = self._compiled[dialect.name]
+        if order is None:  # a driver with named parameters
+            connection.exec_driver_sql(text, list(rows))
+        else:
+            connection.exec_driver_sql(text, list(map(itemgetter(*order), rows)))
+
+
+_INSERT = _Batched(insert(alerts), _NEW_COLUMNS)
+_SEEN = _Batched(
+    update(alerts).where(alerts.c.id == bindparam("row_id")),
+    ("last_seen_at", "latest_start_at", "ends_at", "resolved_at", "undecided_at", "latest"),
+)
+_BODY = _Batched(update(alerts).where(alerts.c.id == bindparam("row_id")), ("body",))
+
+
+def accept(connection: Connection, deliveries: Sequence[Delivery]) -> list[Accepted]:
+    """Take these deliveries, in order. One `Accepted` each."""
+    latest = _look_up(connection, {a.fingerprint for d in deliveries for a in d.alerts})
+    touched: dict[int, _Interval] = {}
+    results = []
+    for delivery in deliveries:
+        counts = {"new": 0, "known": 0, "resolved": 0}
+        now = to_us(delivery.now)
+        for alert in delivery.alerts:
+            key = (alert.cluster, alert.fingerprint)
+            present = latest.get(key)
+            what, after = _take(present, alert, now)
+            counts[what] += 1
+            if after is not present and present is not None:
+                present.latest = False
+                touched[id(present)] = present
+            if after is not None:
+                latest[key] = after
+                touched[id(after)] = after
+        results.append(Accepted(**counts))
+    _store(connection, touched.values())
+    return results
+
+
+def _look_up(connection: Connection, fingerprints: Iterable[str]) -> dict[_Key, _Interval]:
+    found: dict[_Key, _Interval] = {}
+    wanted = sorted(fingerprints)
+    for start in range(0, len(wanted), LOOK_UP_AT_ONCE):
+        rows = connection.execute(_LOOK_UP, {"fingerprints": wanted[start : start + LOOK_UP_AT_ONCE]})
+        for row in rows:
+            found[row.cluster, row.fingerprint] = _Interval(
+                id=row.id,
+                alert=None,
+                starts_at=row.starts_at,
+                latest_start_at=row.latest_start_at,
+                ends_at=row.ends_at,
+                first_seen_at=row.first_seen_at,
+                last_seen_at=row.last_seen_at,
+                resolved_at=row.resolved_at,
+                undecided_at=row.undecided_at,
+                again_at=_again_at(row),
+                write_body=row.no_body,
+            )
+    return found
+
+
+def _again_at(row: AnyRow) -> int | None:
+    if row.remediation_id is None:
+        return None
+    if row.seq is None:
+        return 0  # its remediation is so old that retention took it
+    if row.ended_at is None or row.had_effect or row.state == State.REJECTED.value:
+        return None
+    return int(row.ended_at) + span_us(NOT_AGAIN_WITHIN)
+
+
+def _take(present: _Interval | None, alert: Alert, now: int) -> tuple[str, _Interval | None]:
+    """What one alert message does to the latest interval: which count it is, and the interval that is latest now."""
+    starts = to_us(alert.starts_at)
+    if alert.status == "resolved":
+        if present is None or present.resolved_at is not None:
+            return "known", present
+        # A sender's clock may be ahead of ours; the end of an alert is not in the future.
+        ends = min(to_us(alert.ends_at), now) if alert.ends_at else now
+        if alert.ends_at and to_us(alert.ends_at) < present.latest_start_at:
+            return "known", present
+        present.ends_at, present.resolved_at = maybe_us(alert.ends_at), ends
+        present.last_seen_at = max(present.last_seen_at, now)
+        return "resolved", present
+    if present is None or not _same_alert(present, starts, now):
+        return "new", _Interval(
+            id=None,
+            alert=alert,
+            starts_at=starts,
+            latest_start_at=starts,
+            ends_at=None,
+            first_seen_at=now,
+            last_seen_at=now,
+            resolved_at=None,
+            undecided_at=now,
+            again_at=None,
+        )
+    present.resolved_at = present.ends_at = None
+    present.latest_start_at = max(present.latest_start_at, starts)
+    present.last_seen_at = max(present.last_seen_at, now)
+    present.alert = alert
+    if present.undecided_at is None and present.again_at is not None:
+        # Not lost when it is too early: it is decided as soon as the time has come.
+        present.undecided_at = max(now, present.again_at)
+        present.write_body = True  # evaluated anew means on what it says now
+        return "new", present
+    return "known", present
+
+
+def _same_alert(present: _Interval, starts: int, now: int) -> bool:
+    if present.resolved_at is None:
+        return True
+    within = span_us(SAME_ALERT_WITHIN)
+    if starts > present.resolved_at:
+        return starts - present.resolved_at <= within
+    # When we heard of the end: from the sender, or from Prometheus.
+    return now - max(present.last_seen_at, present.resolved_at) <= within
+
+
+def _store(connection: Connection, intervals: Iterable[_Interval]) -> None:
+    new, seen, bodies = [], [], []
+    for interval in intervals:
+        if interval.id is None:
+            assert interval.alert is not None
+            new.append(_new_row(interval, interval.alert))
+            continue
+        seen.append(
+            {
+                "row_id": interval.id,
+                "last_seen_at": interval.last_seen_at,
+                "latest_start_at": interval.latest_start_at,
+                "ends_at": interval.ends_at,
+                "resolved_at": interval.resolved_at,
+                "undecided_at": interval.undecided_at,
+                "latest": interval.latest,
+            }
+        )
+        if interval.write_body and interval.alert is not None:
+            bodies.append({"row_id": interval.id, "body": _body(interval.alert)})
+    # First the old ones stop being the latest, then their successors can be.
+    _SEEN.run(connection, seen)
+    _BODY.run(connection, bodies)
+    _INSERT.run(connection, new)
+
+
+def _new_row(interval: _Interval, alert: Alert) -> dict[str, Any]:
+    return {
+        "cluster": alert.cluster,
+        "fingerprint": alert.fingerprint,
+        "source": alert.source,
+        "name": alert.name,
+        "starts_at": interval.starts_at,
+        "latest_start_at": interval.latest_start_at,
+        "ends_at": interval.ends_at,
+        "first_seen_at": interval.first_seen_at,
+        "last_seen_at": interval.last_seen_at,
+        "resolved_at": interval.resolved_at,
+        "latest": interval.latest,
+        "undecided_at": interval.undecided_at,
+        "body": _body(alert),
+    }
+
+
+def _body(alert: Alert) -> str:
+    return to_json(
+        {
+            "labels": alert.labels,
+            "annotations": alert.annotations,
+            "generator_url": alert.generator_url,
+            "group_key": alert.group_key,
+        }
+    )
+
+
+_RECORD = select(
+    alerts.c.id,
+    alerts.c.cluster,
+    alerts.c.fingerprint,
+    alerts.c.source,
+    alerts.c.name,
+    alerts.c.starts_at,
+    alerts.c.ends_at,
+    alerts.c.first_seen_at,
+    alerts.c.last_seen_at,
+    alerts.c.resolved_at,
+    alerts.c.undecided_at,
+    alerts.c.verdict,
+    alerts.c.detail,
+    alerts.c.body,
+)
+
+
+def _record(row: AnyRow) -> AlertRecord:
+    body: Mapping[str, Any] = (
+        from_json(row.body) if row.body else {"labels": {"alertname": row.name} if row.name else {}}
+    )
+    return AlertRecord(
+        id=f"{PREFIX}{row.id}",
+        alert=Alert(
+            fingerprint=row.fingerprint,
+            status="firing" if row.resolved_at is None else "resolved",
+            labels=body["labels"],
+            annotations=body.get("annotations", {}),
+            starts_at=from_us(row.starts_at),
+            ends_at=maybe_time(row.ends_at),
+            generator_url=body.get("generator_url", ""),
+            group_key=body.get("group_key", ""),
+            source=row.source,
+            cluster=row.cluster,
+        ),
+        first_seen=from_us(row.first_seen_at),
+        last_seen=from_us(row.last_seen_at),
+        resolved_at=maybe_time(row.resolved_at),
+        verdict="" if row.undecided_at is not None else row.verdict,
+        detail=row.detail,
+    )
+
+
+def undecided(connection: Connection, limit: int, now: datetime | None) -> tuple[AlertRecord, ...]:
+    """Oldest first; without `now` also those whose time has not come."""
+    query = _RECORD.where(alerts.c.undecided_at.is_not(None))
+    if now is not None:
+        query = query.where(alerts.c.undecided_at <= to_us(now))
+    return tuple(map(_record, connection.execute(query.order_by(alerts.c.undecided_at, alerts.c.id).limit(limit))))
+
+
+def by_ids(connection: Connection, ids: Sequence[str]) -> tuple[AlertRecord, ...]:
+    """In the order asked for; unknown ones (or such that retention took) are left out."""
+    rows = connection.execute(_RECORD.where(alerts.c.id.in_(row_ids(ids))))
+    found = {record.id: record for record in map(_record, rows)}
+    return tuple(found[alert_id] for alert_id in ids if alert_id in found)
+
+
+def recent(connection: Connection, limit: int) -> tuple[AlertRecord, ...]:
+    return tuple(map(_record, connection.execute(_RECORD.order_by(alerts.c.id.desc()).limit(limit))))
+
+
+def row_ids(ids: Iterable[str]) -> list[int]:
+    """`a-17` is row 17; what is none of ours is no row."""
+    numbers = (alert_id.removeprefix(PREFIX) for alert_id in ids if alert_id.startswith(PREFIX))
+    return [int(number) for number in numbers if number.isdecimal()]
+
+
+_DECIDE = update(alerts).where(alerts.c.id == bindparam("row_id"))
+
+
+def decide(connection: Connection, verdicts: Mapping[str, str], now: datetime) -> None:
+    """Alert id -> verdict text. `remediation:ID` and `joined:ID` also tie the alert to that remediation."""
+    rows: list[dict[str, Any]] = []
+    for alert_id, verdict in verdicts.items():
+        tied = [verdict.removeprefix(p) for p in (REMEDIATION, JOINED) if verdict.startswith(p)]
+        for row_id in row_ids([alert_id]):
+            rows.append({"row_id": row_id, "to_verdict": verdict, "to_remediation": tied[0] if tied else None})
+    if rows:
+        connection.execute(
+            _DECIDE.values(
+                verdict=bindparam("to_verdict"), remediation_id=bindparam("to_remediation"), undecided_at=None
+            ),
+            rows,
+        )
+
+
+def tie(connection: Connection, ids: Sequence[str], verdict: str, remediation_id: str, episode_id: str) -> None:
+    """These alerts belong to this remediation now, and are decided."""
+    connection.execute(
+        update(alerts)
+        .where(alerts.c.id.in_(row_ids(ids)))
+        .values(verdict=verdict, remediation_id=remediation_id, episode_id=episode_id, undecided_at=None)
+    )
+
+
+def pass_on(connection: Connection, ids: Sequence[str], child_id: str) -> None:
+    """The next rung answers for these alerts; what they were decided to stays on record."""
+    connection.execute(update(alerts).where(alerts.c.id.in_(row_ids(ids))).values(remediation_id=child_id))
+
+
+def resolve(connection: Connection, ids: Sequence[str], now: datetime) -> int:
+    """Close these intervals: it was proven that they no longer fire. Returns how many were open."""
+    closed = connection.execute(
+        update(alerts)
+        .where(alerts.c.id.in_(row_ids(ids)), alerts.c.resolved_at.is_(None))
+        .values(resolved_at=to_us(now), ends_at=to_us(now))
+    )
+    return closed.rowcount

@@ -1,0 +1,202 @@
+"""All that is SQLite and nothing else: how connections are made, kept, checkpointed, and what their errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from remediator.adapters.sql.lock import ProcessLock
+from remediator.adapters.sql.migrate import migrate
+from remediator.errors import JournalUnavailable
+
+MINIMUM = (3, 35, 0)
+"""RETURNING and several of the ON CONFLICT forms came with it."""
+
+BUSY_TIMEOUT_S = 5.0
+"""Nobody else should hold the file; a backup tool may, for a moment."""
+
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
+"""A passive checkpoint may never catch up with a steady stream; past this size the writer waits for a full one."""
+
+
+class Database(Protocol):
+    """Where connections come from. The writer has one connection, each reader thread another."""
+
+    def connect_writer(self) -> Connection: ...
+
+    def connect_reader(self) -> Connection: ...
+
+    def in_transaction(self, connection: Connection) -> bool:
+        """Whether the database still has our transaction open: some errors (disk full) end it by themselves."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Regular upkeep beside the writer; called from a thread of its own."""
+        ...
+
+    def after_commit(self, connection: Connection) -> None:
+        """Upkeep that needs the writer's connection, between two transactions."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def unavailable(exc: SQLAlchemyError | sqlite3.Error, doing: str = "") -> JournalUnavailable:
+    """Our error for any of the database's. Its text has neither statement nor values: those may hold secrets."""
+    cause: object = exc.orig if isinstance(exc, DBAPIError) else exc
+    return JournalUnavailable(f"{doing + ': ' if doing else ''}{type(cause).__name__}: {cause}")
+
+
+def _sqlite_engine(url: str, begin: str, *, memory: bool = False) -> Engine:
+    if sqlite3.sqlite_version_info < MINIMUM:
+        needed = ".".join(map(str, MINIMUM))
+        raise JournalUnavailable(f"SQLite {needed} or newer is needed, this Python has {sqlite3.sqlite_version}")
+    engine = create_engine(
+        url,
+        poolclass=StaticPool if memory else NullPool,
+        # The threads never share a connection at one moment, but they are closed by another one at the end.
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: DBAPIConnection, _record: Any) -> None:
+        # Python's own transaction handling off: it commits behind our back before some statements.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys=ON")
+        if not memory:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            # FULL: a commit that was acknowledged survives a power cut, not only a crash of this process.
+            cursor.execute("PRAGMA synchronous=FULL")
+            # Checkpoints run beside the writer, not inside whichever commit crosses a line.
+            cursor.execute("PRAGMA wal_autocheckpoint=0")
+            cursor.execute(f"PRAGMA journal_size_limit={WAL_LIMIT_BYTES}")
+            cursor.execute("PRAGMA cache_size=-16384")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+class SqliteFile:
+    """One file, held by this process alone. Migrated when opened.
+
+    Raises: JournalUnavailable when the file is in use, cannot be opened or is newer than this program.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._wal = path.with_name(path.name + "-wal")
+        self._checkpointer: sqlite3.Connection | None = None
+        self._lock = ProcessLock(path.with_name(path.name + ".lock"))
+        try:
+            # IMMEDIATE: a transaction that reads first and writes later could otherwise fail in the middle.
+            self._writing = _sqlite_engine(f"sqlite:///{path}", "BEGIN IMMEDIATE")
+            self._reading = _sqlite_engine(f"sqlite:///{path}", "BEGIN")
+            with self._writing.connect() as connection:
+                migrate(connection)
+        except (SQLAlchemyError, sqlite3.Error) as exc:
+            self._lock.release()
+            raise unavailable(exc, f"cannot open the journal {path}") from exc
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def connect_writer(self) -> Connection:
+        return self._writing.connect()
+
+    def connect_reader(self) -> Connection:
+        connection = self._reading.connect()
+        _driver(connection).execute("PRAGMA query_only=ON")
+        return connection
+
+    def in_transaction(self, connection: Connection) -> bool:
+        return _driver(connection).in_transaction
+
+    def checkpoint(self) -> None:
+        """Move what was committed from the log into the file, hindering nobody."""
+        if self._checkpointer is None:
+            self._checkpointer = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+            # Each connection has its own setting: an fsync before the log may be reused.
+            self._checkpointer.execute("PRAGMA synchronous=FULL")
+        try:
+            self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            self._checkpointer.close()
+            self._checkpointer = None
+
+    def after_commit(self, connection: Connection) -> None:
+        try:
+            if self._wal.stat().st_size > WAL_LIMIT_BYTES:
+                _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except (OSError, sqlite3.Error):
+            return  # the log only grows meanwhile; the next commit tries again
+
+    def close(self) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+        self._writing.dispose()
+        self._reading.dispose()
+        self._lock.release()
+
+
+class SqliteMemory:
+    """A database that lives as long as this object: in a simulation it outlives the service that crashes on it."""
+
+    _template: sqlite3.Connection | None = None
+    """Migrated once, then copied: a simulation opens thousands."""
+
+    def __init__(self) -> None:
+        self._engine = _sqlite_engine("sqlite://", "BEGIN", memory=True)
+        self._connection = self._engine.connect()
+        if SqliteMemory._template is None:
+            migrate(self._connection)
+            SqliteMemory._template = sqlite3.connect(":memory:", check_same_thread=False)
+            _driver(self._connection).backup(SqliteMemory._template)
+        else:
+            SqliteMemory._template.backup(_driver(self._connection))
+
+    def connect_writer(self) -> Connection:
+        """The one connection; what a crash left open on it is rolled back, as a real database would."""
+        if self._connection.in_transaction():
+            self._connection.rollback()
+        driver = _driver(self._connection)
+        if driver.in_transaction:
+            driver.rollback()
+        return self._connection
+
+    def connect_reader(self) -> Connection:
+        return self._connection
+
+    def in_transaction(self, connection: Connection) -> bool:
+        return _driver(connection).in_transaction
+
+    def checkpoint(self) -> None:
+        return
+
+    def after_commit(self, connection: Connection) -> None:
+        return
+
+    def close(self) -> None:
+        """The data stay: whoever holds this object may open a journal on it again."""
+
+    def dispose(self) -> None:
+        """For good."""
+        self._connection.close()
+        self._engine.dispose()

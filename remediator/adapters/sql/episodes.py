@@ -1,0 +1,71 @@
+"""Episodes: an incident as we see it, one open per cluster and root target."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert, or_, select, update
+
+from remediator.adapters.sql.schema import alerts, episodes, remediations
+from remediator.adapters.sql.values import AnyRow, from_us, maybe_time, ref_from_key, span_us, to_us
+from remediator.remediation.journal import Episode
+
+
+def ensure(connection: Connection, episode_id: str, cluster: str, root_key: str, now: datetime) -> str:
+    """The id of the open episode of this root; a new one is called `episode_id`."""
+    present = connection.scalar(
+        select(episodes.c.id).where(
+            episodes.c.cluster == cluster, episodes.c.root_key == root_key, episodes.c.closed_at.is_(None)
+        )
+    )
+    if present is not None:
+        return str(present)
+    connection.execute(
+        insert(episodes).values(id=episode_id, cluster=cluster, root_key=root_key, opened_at=to_us(now), ladders=0)
+    )
+    return episode_id
+
+
+def get(connection: Connection, episode_id: str) -> Episode | None:
+    row = connection.execute(select(episodes).where(episodes.c.id == episode_id)).one_or_none()
+    return None if row is None else _episode(row)
+
+
+def _episode(row: AnyRow) -> Episode:
+    return Episode(
+        id=row.id,
+        cluster=row.cluster,
+        root=ref_from_key(row.root_key),
+        opened_at=from_us(row.opened_at),
+        closed_at=maybe_time(row.closed_at),
+        ladders=row.ladders,
+    )
+
+
+def count_ladder(connection: Connection, episode_id: str) -> None:
+    """One more ladder of it has ended with an effect."""
+    connection.execute(update(episodes).where(episodes.c.id == episode_id).values(ladders=episodes.c.ladders + 1))
+
+
+def close_quiet(connection: Connection, now: datetime, quiet: timedelta) -> int:
+    """Close what has been over for `quiet`: every alert resolved, every remediation ended, all of it that long ago."""
+    before = to_us(now) - span_us(quiet)
+    of_alert = select(alerts.c.id).where(
+        alerts.c.episode_id == episodes.c.id,
+        or_(alerts.c.resolved_at.is_(None), alerts.c.resolved_at > before),
+    )
+    of_remediation = select(remediations.c.seq).where(
+        remediations.c.episode_id == episodes.c.id,
+        or_(remediations.c.ended_at.is_(None), remediations.c.ended_at > before),
+    )
+    closed = connection.execute(
+        update(episodes)
+        .where(
+            episodes.c.closed_at.is_(None),
+            episodes.c.opened_at <= before,
+            ~of_alert.exists(),
+            ~of_remediation.exists(),
+        )
+        .values(closed_at=to_us(now))
+    )
+    return closed.rowcount

@@ -1,0 +1,290 @@
+"""The journal port on SQL: each method is one function, in one transaction, on the writer or on a reader."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from remediator.actions.view import Revision
+from remediator.adapters.sql import alerts as alerts_sql
+from remediator.adapters.sql import attempts as attempts_sql
+from remediator.adapters.sql import firing as firing_sql
+from remediator.adapters.sql import episodes as episodes_sql
+from remediator.adapters.sql import events as events_sql
+from remediator.adapters.sql import outbox as outbox_sql
+from remediator.adapters.sql import pauses as pauses_sql
+from remediator.adapters.sql import playbooks as playbooks_sql
+from remediator.adapters.sql import remediations as remediations_sql
+from remediator.adapters.sql import reservations as reservations_sql
+from remediator.adapters.sql import retention as retention_sql
+from remediator.adapters.sql import revisions as revisions_sql
+from remediator.adapters.sql.engine import Database, SqliteFile, SqliteMemory
+from remediator.adapters.sql.inline import Faults, InlineWriter
+from remediator.adapters.sql.writer import Hooks, ThreadWriter, Writer
+from remediator.alerts.alert import Alert
+from remediator.guardrails.facts import Pause, Run
+from remediator.objects import ObjectRef
+from remediator.people.outbox_rows import OutboxChannel, OutboxMessage, OutboxRow
+from remediator.ports import MessageRef
+from remediator.remediation.draft import Decision
+from remediator.remediation.journal import (
+    Accepted,
+    AlertRecord,
+    Attempt,
+    AttemptOutcome,
+    AttemptRefused,
+    Committed,
+    Episode,
+    JournalEvent,
+    NewAttempt,
+    ReservationRefused,
+    ReserveRequest,
+)
+from remediator.remediation.state import Remediation
+
+
+class SqlJournal:
+    """The `Journal` and the `OutboxStore` of a process. What the methods promise is written in those Protocols."""
+
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database = database
+        self._writer = writer
+
+    @classmethod
+    def open_file(cls, path: Path, *, hooks: Hooks | None = None) -> SqlJournal:
+        """The journal of the service: one file, held by this process alone, migrated, with its own threads.
+
+        Blocks for as long as a migration takes. Raises: JournalUnavailable.
+        """
+        database = SqliteFile(path)
+        return cls(database, ThreadWriter(database, alerts_sql.accept, hooks=hooks))
+
+    @classmethod
+    def in_memory(cls, database: SqliteMemory | None = None, *, faults: Faults | None = None) -> SqlJournal:
+        """The same on in-memory SQLite, called inline. To come back after a simulated crash, give the same database."""
+        database = database or SqliteMemory()
+        return cls(database, InlineWriter(database, alerts_sql.accept, faults=faults))
+
+    # Alerts ---------------------------------------------------------------------------------------------------------
+
+    async def accept(self, alerts: Sequence[Alert], now: datetime) -> Accepted:
+        if not alerts:
+            return Accepted()
+        accepted: Accepted = await self._writer.grouped(alerts_sql.Delivery(alerts, now), len(alerts))
+        return accepted
+
+    async def undecided(self, limit: int, now: datetime | None = None) -> tuple[AlertRecord, ...]:
+        """With `now`, only those whose time has come: a re-send soon after an ending without effect waits 5 minutes."""
+        return await self._writer.read(lambda c: alerts_sql.undecided(c, limit, now))
+
+    async def decide_alerts(self, verdicts: Mapping[str, str], now: datetime) -> None:
+        await self._writer.control("decide_alerts", lambda c: alerts_sql.decide(c, verdicts, now))
+
+    async def alerts(self, ids: Sequence[str]) -> tuple[AlertRecord, ...]:
+        """In the order of `ids`; those that retention took are left out."""
+        return await self._writer.read(lambda c: alerts_sql.by_ids(c, ids))
+
+    async def recent_alerts(self, limit: int) -> tuple[AlertRecord, ...]:
+        return await self._writer.read(lambda c: alerts_sql.recent(c, limit))
+
+    async def resolve_alerts(self, ids: Sequence[str], now: datetime) -> int:
+        """Close these intervals, because Prometheus proved that they no longer fire: resolved webhooks may never come.
+
+        Returns how many were open.
+        """
+        return await self._writer.control("resolve_alerts", lambda c: alerts_sql.resolve(c, ids, now))
+
+    # Remediations ---------------------------------------------------------------------------------------------------
+
+    async def open(self, remediation: Remediation, now: datetime) -> Remediation | None:
+        return await self._writer.control("open", lambda c: remediations_sql.open_new(c, remediation, now))
+
+    async def join(self, decision: Decision, now: datetime) -> None:
+        await self._writer.control("join", lambda c: remediations_sql.join(c, decision, now))
+
+    async def unfinished(self, cluster: str, root: ObjectRef) -> tuple[Remediation, ...]:
+        return await self._writer.read(lambda c: remediations_sql.unfinished(c, cluster, root))
+
+    async def claim(
+        self, holder: str, now: datetime, lease: timedelta, limit: int, busy: Sequence[str] = ()
+    ) -> tuple[Remediation, ...]:
+        """`busy` are those being worked on: they are ours already, and due until their work is committed."""
+        return await self._writer.control("claim", lambda c: remediations_sql.claim(c, holder, now, lease, limit, busy))
+
+    async def takeover(self, holder: str) -> int:
+        """At start, by the one process of this store: ends every other lease and gives new epochs. Returns how many."""
+        return await self._writer.control("takeover", lambda c: remediations_sql.take_over(c, holder))
+
+    async def next_due(self, busy: Sequence[str] = ()) -> datetime | None:
+        return await self._writer.read(lambda c: remediations_sql.next_due(c, busy))
+
+    async def renew(self, holder: str, ids: Sequence[str], now: datetime, lease: timedelta) -> frozenset[str]:
+        if not ids:
+            return frozenset()
+        return await self._writer.control("renew", lambda c: remediations_sql.renew(c, holder, ids, now, lease))
+
+    async def commit(
+        self,
+        decision: Decision,
+        now: datetime,
+        *,
+        holder: str,
+        reserve: ReserveRequest | None = None,
+        child: Remediation | None = None,
+        messages: Sequence[OutboxMessage] = (),
+        facts: Mapping[str, object] | None = None,
+        keep_claim: bool = True,
+    ) -> Committed | ReservationRefused:
+        """Raises: ValueError for a decision to reserve, or to go on to a child, without the one it names."""
+        if decision.reserve != (reserve is not None) or bool(decision.child) != (child is not None):
+            raise ValueError("the decision and what is given with it disagree about a reservation or a child")
+        work = partial(
+            remediations_sql.commit,
+            decision=decision,
+            now=now,
+            holder=holder,
+            reserve=reserve,
+            child=child,
+            messages=messages,
+            facts=facts,
+            keep_claim=keep_claim,
+        )
+        return await self._writer.control("reserve" if reserve else "commit", work)
+
+    async def get(self, remediation_id: str) -> Remediation | None:
+        return await self._writer.read(lambda c: remediations_sql.get(c, remediation_id))
+
+    async def recent(self, limit: int, *, state: str = "", playbook: str = "") -> tuple[Remediation, ...]:
+        return await self._writer.read(lambda c: remediations_sql.recent(c, limit, state, playbook))
+
+    async def history(self, remediation_id: str) -> tuple[JournalEvent, ...]:
+        return await self._writer.read(lambda c: events_sql.history(c, remediation_id))
+
+    async def history_broken_at(self, remediation_id: str) -> int | None:
+        """The first line of a record that was tampered with; None = its hash chain is whole."""
+        return await self._writer.read(lambda c: events_sql.broken_at(c, remediation_id))
+
+    async def note(
+        self,
+        remediation_id: str,
+        type: str,  # noqa: A002 (the port's name)
+        reason: str,
+        data: Mapping[str, object],
+        now: datetime,
+    ) -> None:
+        line = events_sql.NewEvent(at=now, type=type, reason=reason, data=data)
+        await self._writer.control("note", lambda c: events_sql.note(c, remediation_id, line))
+
+    # Facts for the guardrails ---------------------------------------------------------------------------------------
+
+    async def runs(self, now: datetime, window: timedelta) -> tuple[Run, ...]:
+        return await self._writer.read(lambda c: reservations_sql.runs(c, now, window))
+
+    async def episode(self, episode_id: str) -> Episode | None:
+        return await self._writer.read(lambda c: episodes_sql.get(c, episode_id))
+
+    async def close_episodes(self, now: datetime, quiet: timedelta) -> int:
+        return await self._writer.control("close_episodes", lambda c: episodes_sql.close_quiet(c, now, quiet))
+
+    async def knows_effect(self, effect_id: str) -> bool:
+        return await self._writer.read(lambda c: attempts_sql.knows_effect(c, effect_id))
+
+    # Attempts -------------------------------------------------------------------------------------------------------
+
+    async def record_attempt(self, attempt: NewAttempt, now: datetime) -> Attempt | AttemptRefused:
+        return await self._writer.control("record_attempt", lambda c: attempts_sql.record(c, attempt, now))
+
+    async def record_outcome(self, attempt_id: str, outcome: AttemptOutcome, detail: str, now: datetime) -> None:
+        """A definite outcome is never overwritten; what comes from a fenced sender is kept as a `late_outcome` line."""
+        await self._writer.control(
+            "record_outcome", lambda c: attempts_sql.record_outcome(c, attempt_id, outcome, detail, now)
+        )
+
+    async def last_attempt(self, remediation_id: str, effect_id: str) -> Attempt | None:
+        return await self._writer.read(lambda c: attempts_sql.last(c, remediation_id, effect_id))
+
+    async def attempts(self, remediation_id: str) -> tuple[Attempt, ...]:
+        return await self._writer.read(lambda c: attempts_sql.of_remediation(c, remediation_id))
+
+    # Pauses ---------------------------------------------------------------------------------------------------------
+
+    async def pause(self, scope: str, who: str, why: str, until: datetime | None, now: datetime) -> Pause:
+        return await self._writer.control("pause", lambda c: pauses_sql.add(c, scope, who, why, until, now))
+
+    async def resume(self, pause_id: str, who: str, now: datetime) -> bool:
+        return await self._writer.control("resume", lambda c: pauses_sql.end(c, pause_id, who, now))
+
+    async def pauses(self, now: datetime) -> tuple[Pause, ...]:
+        return await self._writer.read(lambda c: pauses_sql.live(c, now))
+
+    # Observer -------------------------------------------------------------------------------------------------------
+
+    async def revisions(self, cluster: str, workload_uid: str) -> tuple[Revision, ...]:
+        return await self._writer.read(lambda c: revisions_sql.of_workload(c, cluster, workload_uid))
+
+    async def firing_roots(self, cluster: str) -> Mapping[str, frozenset[str]]:
+        return await self._writer.read(lambda c: firing_sql.firing_roots(c, cluster))
+
+    async def save_revisions(self, cluster: str, revisions: Sequence[Revision], now: datetime) -> None:
+        await self._writer.control("save_revisions", lambda c: revisions_sql.save(c, cluster, revisions, now))
+
+    # Playbooks ------------------------------------------------------------------------------------------------------
+
+    async def last_good(self) -> Mapping[str, str]:
+        return await self._writer.read(playbooks_sql.last_good)
+
+    async def save_good(self, name: str, text: str, hash: str, now: datetime) -> None:  # noqa: A002 (the port's name)
+        await self._writer.control("save_good", lambda c: playbooks_sql.save(c, name, text, hash, now))
+
+    async def forget_good(self, name: str) -> None:
+        await self._writer.control("forget_good", lambda c: playbooks_sql.forget(c, name))
+
+    # Outbox ---------------------------------------------------------------------------------------------------------
+
+    async def store_messages(self, messages: Sequence[OutboxMessage], now: datetime) -> None:
+        """Messages that no transition caused."""
+        await self._writer.control("store_messages", lambda c: outbox_sql.store(c, messages, now))
+
+    async def due(
+        self, channel: OutboxChannel, now: datetime, limit: int, *, skip: Collection[str] = ()
+    ) -> tuple[OutboxRow, ...]:
+        return await self._writer.read(lambda c: outbox_sql.due(c, channel, now, limit, skip))
+
+    async def merge(self, row: OutboxRow, superseded: Collection[int]) -> None:
+        await self._writer.control("merge", lambda c: outbox_sql.merge(c, row, superseded))
+
+    async def sent(self, row_id: int, ref: MessageRef | None, now: datetime) -> None:
+        await self._writer.control("sent", lambda c: outbox_sql.sent(c, row_id, ref, now))
+
+    async def failed(self, row_id: int, error: str, retry_at: datetime | None, now: datetime) -> None:
+        await self._writer.control("failed", lambda c: outbox_sql.failed(c, row_id, error, retry_at, now))
+
+    async def message_ref(self, key: str) -> MessageRef | None:
+        return await self._writer.read(lambda c: outbox_sql.message_ref(c, key))
+
+    async def outbox_pending(self) -> int:
+        """How many messages wait, for the metric."""
+        return await self._writer.read(outbox_sql.pending)
+
+    # Housekeeping ---------------------------------------------------------------------------------------------------
+
+    async def purge(self, now: datetime) -> Mapping[str, int]:
+        removed: Counter[str] = Counter()
+        for table, step in retention_sql.steps(now):
+            while True:
+                rows = await self._writer.control("purge", step)
+                removed[table] += rows
+                if rows < retention_sql.BATCH:
+                    break
+        return dict(removed)
+
+    async def ping(self) -> None:
+        # A real write: a full disk still lets one read, and take a transaction that changes nothing.
+        await self._writer.control("ping", remediations_sql.next_epoch)
+
+    async def close(self) -> None:
+        await self._writer.close()
+        self._database.close()

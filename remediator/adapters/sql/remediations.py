@@ -1,0 +1,326 @@
+"""Remediations: stored whole as JSON, with columns for what the database has to find or compare.
+
+Every write is a compare-and-set. `version` counts transitions; `epoch` fences whoever lost the remediation to somebody
+else; `holder` is who works on it until its lease is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
+
+from remediator.adapters.sql import alerts as alert_rows
+from remediator.adapters.sql import attempts, episodes, events, outbox, reservations, revisions
+from remediator.adapters.sql.events import Head, NewEvent
+from remediator.adapters.sql.schema import counters, remediations
+from remediator.adapters.sql.values import AnyRow, maybe_time, maybe_us, span_us, to_us
+from remediator.objects import ObjectRef
+from remediator.people.outbox_rows import OutboxMessage
+from remediator.remediation.draft import Decision
+from remediator.remediation.events import Joined
+from remediator.remediation.journal import Committed, ReservationRefused, ReserveRequest, StaleRemediation
+from remediator.remediation.state import Remediation, State, dump, load
+
+OPENED = "opened"
+"""Type of the first line of every remediation's record."""
+
+
+def get(connection: Connection, remediation_id: str) -> Remediation | None:
+    doc = connection.scalar(select(remediations.c.doc).where(remediations.c.id == remediation_id))
+    return None if doc is None else load(doc)
+
+
+def recent(connection: Connection, limit: int, state: str, playbook: str) -> tuple[Remediation, ...]:
+    """Newest first."""
+    query = select(remediations.c.doc).order_by(remediations.c.seq.desc()).limit(limit)
+    if state:
+        query = query.where(remediations.c.state == state)
+    if playbook:
+        query = query.where(remediations.c.playbook == playbook)
+    return tuple(load(doc) for doc in connection.scalars(query))
+
+
+def unfinished(connection: Connection, cluster: str, root: ObjectRef) -> tuple[Remediation, ...]:
+    rows = connection.scalars(
+        select(remediations.c.doc)
+        .where(
+            remediations.c.ended_at.is_(None), remediations.c.cluster == cluster, remediations.c.root_key == root.key
+        )
+        .order_by(remediations.c.seq)
+    )
+    return tuple(map(load, rows))
+
+
+# Beginning ------------------------------------------------------------------------------------------------------------
+
+
+def open_new(connection: Connection, remediation: Remediation, now: datetime) -> Remediation | None:
+    """Create it with its episode and decide its alerts; None when a gathering one of its root exists by now.
+
+    The same id again is the same call again, after an answer that got lost: what is stored comes back.
+    """
+    stored = get(connection, remediation.id)
+    if stored is not None:
+        return stored
+    root_key = _root_key(remediation)
+    gathering = select(remediations.c.id).where(
+        remediations.c.cluster == remediation.cluster,
+        remediations.c.root_key == root_key,
+        remediations.c.ended_at.is_(None),
+        remediations.c.state == State.RECEIVED.value,
+    )
+    if remediation.state is State.RECEIVED and root_key and connection.scalar(gathering) is not None:
+        return None
+    episode = episodes.ensure(
+        connection,
+        remediation.episode or "e-" + remediation.id.removeprefix("r-"),
+        remediation.cluster,
+        # Without a target nothing else can belong to its incident.
+        root_key or f"?//{remediation.id}",
+        now,
+    )
+    created = replace(remediation, episode=episode)
+    _insert(connection, created, now, had_effect=False)
+    alert_rows.tie(connection, created.alerts, alert_rows.REMEDIATION + created.id, created.id, episode)
+    return created
+
+
+def _insert(connection: Connection, r: Remediation, now: datetime, *, had_effect: bool) -> None:
+    data = {"alerts": list(r.alerts), "severity": r.severity, "parent": r.parent, "requester": r.requester}
+    opened = NewEvent(at=now, type=OPENED, to_state=r.state.value, reason=r.reason, data=data)
+    head = events.append(connection, r.id, Head(), opened)
+    connection.execute(
+        insert(remediations).values(
+            id=r.id,
+            parent=r.parent,
+            had_effect=had_effect,
+            created_at=to_us(r.created_at),
+            event_seq=head.seq,
+            event_hash=head.hash,
+            **_columns(r),
+        )
+    )
+
+
+def _root_key(r: Remediation) -> str:
+    return r.root.key if r.root else ""
+
+
+def _columns(r: Remediation) -> dict[str, Any]:
+    """What every write of a remediation sets."""
+    wakes = [to_us(at) for at in (r.due, r.deadline) if at is not None]
+    return {
+        "episode_id": r.episode,
+        "cluster": r.cluster,
+        "root_key": _root_key(r),
+        "state": r.state.value,
+        "outcome": r.outcome.value,
+        "playbook": r.playbook,
+        "reason": r.reason,
+        "wake_at": min(wakes, default=None),
+        "ended_at": maybe_us(r.ended_at),
+        "version": r.version,
+        "epoch": r.epoch,
+        "doc": dump(r),
+    }
+
+
+# Transitions ----------------------------------------------------------------------------------------------------------
+
+_PRESENT = (
+    remediations.c.version,
+    remediations.c.epoch,
+    remediations.c.holder,
+    remediations.c.reason,
+    remediations.c.had_effect,
+    remediations.c.event_seq,
+    remediations.c.event_hash,
+)
+
+
+def _present(connection: Connection, before: Remediation, holder: str) -> AnyRow:
+    """The row as it is, when it is still what the decision was made on. Raises: StaleRemediation."""
+    row = connection.execute(select(*_PRESENT).where(remediations.c.id == before.id)).one_or_none()
+    if row is None:
+        raise StaleRemediation(f"{before.id} does not exist")
+    if row.version != before.version:
+        raise StaleRemediation(f"{before.id} is at version {row.version}, not {before.version}")
+    if row.epoch != before.epoch:
+        raise StaleRemediation(f"{before.id} has epoch {row.epoch}, not {before.epoch}")
+    if holder and row.holder != holder:
+        raise StaleRemediation(f"{before.id} is held by {row.holder or 'nobody'}, not by {holder}")
+    return row
+
+
+def _move(connection: Connection, r: Remediation, present: AnyRow, values: Mapping[str, Any]) -> None:
+    """The compare-and-set itself: on a database with several writers the row may have moved since it was read."""
+    moved = connection.execute(
+        update(remediations)
+        .where(
+            remediations.c.id == r.id,
+            remediations.c.version == present.version,
+            remediations.c.epoch == present.epoch,
+            remediations.c.holder == present.holder,
+        )
+        .values(**_columns(r), **values)
+    )
+    if moved.rowcount != 1:
+        raise StaleRemediation(f"{r.id} was moved by somebody else just now")
+
+
+def commit(
+    connection: Connection,
+    decision: Decision,
+    now: datetime,
+    *,
+    holder: str,
+    reserve: ReserveRequest | None,
+    child: Remediation | None,
+    messages: Sequence[OutboxMessage],
+    facts: Mapping[str, object] | None,
+    keep_claim: bool,
+) -> Committed | ReservationRefused:
+    """See Journal.commit. A refused reservation has written nothing. Raises: StaleRemediation."""
+    present = _present(connection, decision.before, holder)
+    r = decision.remediation
+    if reserve is not None:
+        refused = reservations.refusals(connection, r.id, reserve, now)
+        if refused:
+            return ReservationRefused(verdicts=refused)
+        r = replace(r, epoch=next_epoch(connection))
+        reservations.take(connection, r, reserve, now)
+    had_effect = bool(present.had_effect) or bool(r.done) or (r.ended and attempts.maybe_done(connection, r.id))
+    if child is not None:
+        reservations.pass_on(connection, r.id, child.id)
+        alert_rows.pass_on(connection, r.alerts, child.id)
+        _insert(connection, child, now, had_effect=had_effect)
+    if decision.release:
+        reservations.release(connection, r.id, now)
+    if decision.refund:
+        reservations.refund(connection, r.id, now)
+    if r.ended and child is None and had_effect:
+        episodes.count_ladder(connection, r.episode)
+    if decision.known_bad is not None:
+        revisions.mark_known_bad(connection, r.cluster, *decision.known_bad, now)
+    outbox.store(connection, messages, now)
+    values: dict[str, Any] = {"had_effect": had_effect}
+    # An ignored event is on record already (`note`); here only the time of the next look moves.
+    if not decision.ignored and events.says_something(decision, present.reason):
+        line = events.of_decision(replace(decision, remediation=r), now, facts)
+        head = events.append(connection, r.id, Head(present.event_seq, present.event_hash), line)
+        values |= {"event_seq": head.seq, "event_hash": head.hash}
+    if r.ended or (holder and not keep_claim):
+        values |= {"holder": "", "lease_until": None}
+    _move(connection, r, present, values)
+    return Committed(remediation=r)
+
+
+def join(connection: Connection, decision: Decision, now: datetime) -> None:
+    """Commit a `Joined` and decide its alerts. Raises: StaleRemediation."""
+    joined = decision.event
+    assert isinstance(joined, Joined)
+    commit(
+        connection,
+        decision,
+        now,
+        holder="",
+        reserve=None,
+        child=None,
+        messages=(),
+        facts=None,
+        keep_claim=True,
+    )
+    r = decision.remediation
+    alert_rows.tie(connection, joined.alerts, alert_rows.JOINED + r.id, r.id, r.episode)
+
+
+def next_epoch(connection: Connection) -> int:
+    """A number that was never given out before."""
+    value = connection.scalar(
+        update(counters)
+        .where(counters.c.name == "epoch")
+        .values(value=counters.c.value + 1)
+        .returning(counters.c.value)
+    )
+    assert value is not None, "the first migration makes the counter"
+    return int(value)
+
+
+# Claims ---------------------------------------------------------------------------------------------------------------
+
+
+def claim(
+    connection: Connection, holder: str, now: datetime, lease: timedelta, limit: int, busy: Sequence[str]
+) -> tuple[Remediation, ...]:
+    """Take what is due and free, ours, or left by a holder whose lease is over; most overdue first."""
+    at = to_us(now)
+    query = (
+        select(remediations.c.id, remediations.c.holder, remediations.c.epoch, remediations.c.doc)
+        .where(
+            remediations.c.ended_at.is_(None),
+            remediations.c.wake_at <= at,
+            or_(
+                remediations.c.holder.in_(("", holder)),
+                remediations.c.lease_until.is_(None),
+                remediations.c.lease_until <= at,
+            ),
+        )
+        .order_by(remediations.c.wake_at, remediations.c.seq)
+        .limit(limit)
+    )
+    if busy:
+        query = query.where(remediations.c.id.not_in(busy))
+    claimed = []
+    # Other replicas take the rows after these instead of waiting for them; SQLite has one writer and no such clause.
+    for row in connection.execute(query.with_for_update(skip_locked=True)).all():
+        r = load(row.doc)
+        values: dict[str, Any] = {"holder": holder, "lease_until": at + span_us(lease)}
+        if row.holder not in ("", holder) and row.epoch:
+            r = replace(r, epoch=next_epoch(connection))
+            values |= {"epoch": r.epoch, "doc": dump(r)}
+        connection.execute(update(remediations).where(remediations.c.id == row.id).values(**values))
+        claimed.append(r)
+    return tuple(claimed)
+
+
+def take_over(connection: Connection, holder: str) -> int:
+    """Every lease of anybody else is over, and everything that has an epoch gets a new one. Returns how many had one.
+
+    Only for a process that has the whole store to itself: what an earlier process may still be doing is fenced off.
+    """
+    rows = connection.execute(
+        select(remediations.c.id, remediations.c.epoch, remediations.c.doc).where(
+            remediations.c.ended_at.is_(None),
+            remediations.c.holder != holder,
+            or_(remediations.c.holder != "", remediations.c.epoch != 0),
+        )
+    ).all()
+    for row in rows:
+        values: dict[str, Any] = {"holder": "", "lease_until": None}
+        if row.epoch:
+            r = replace(load(row.doc), epoch=next_epoch(connection))
+            values |= {"epoch": r.epoch, "doc": dump(r)}
+        connection.execute(update(remediations).where(remediations.c.id == row.id).values(**values))
+    return len(rows)
+
+
+def renew(connection: Connection, holder: str, ids: Sequence[str], now: datetime, lease: timedelta) -> frozenset[str]:
+    """Extend our leases; the ids that are still ours."""
+    renewed = connection.scalars(
+        update(remediations)
+        .where(and_(remediations.c.id.in_(ids), remediations.c.holder == holder, remediations.c.ended_at.is_(None)))
+        .values(lease_until=to_us(now) + span_us(lease))
+        .returning(remediations.c.id)
+    )
+    return frozenset(renewed)
+
+
+def next_due(connection: Connection, busy: Sequence[str]) -> datetime | None:
+    query = select(func.min(remediations.c.wake_at)).where(remediations.c.ended_at.is_(None))
+    if busy:
+        query = query.where(remediations.c.id.not_in(busy))
+    return maybe_time(connection.scalar(query))

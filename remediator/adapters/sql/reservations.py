@@ -1,0 +1,261 @@
+"""Locks, slots and tokens: all of one reservation or nothing, counted in the transaction that takes them.
+
+One row of `reservations` is both a slot, until it is released, and a token, until it leaves the window or is refunded.
+Tokens are counted per true sliding window: every row younger than the window, not one count per full hour.
+
+The clock that a token is stamped with never goes backwards: if the wall clock is set back, tokens taken meanwhile would
+look older than they are once it is right again. Tokens in the future count, for the same reason.
+(On PostgreSQL the scope rows are locked in a fixed order before they are counted; SQLite has one writer.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, true, update
+
+from remediator.adapters.sql.schema import locks, remediations, reservations
+from remediator.adapters.sql.values import from_us, maybe_time, span_us, to_us
+from remediator.guardrails import in_flight, rate_limit
+from remediator.guardrails.answers import holds
+from remediator.guardrails.facts import Run
+from remediator.guardrails.verdict import Verdict
+from remediator.guardrails.words import about, clock, iso
+from remediator.remediation.journal import ReserveRequest
+from remediator.remediation.state import Remediation, State
+
+ZONE = "UTC"
+NAMED = 3
+"""At most so many of those who are in the way are named."""
+
+_Scope = tuple[str, int, ColumnElement[bool]]
+
+
+def refusals(
+    connection: Connection, remediation_id: str, request: ReserveRequest, now: datetime
+) -> tuple[Verdict, ...]:
+    """What stands in the way; empty = nothing. Own and inherited reservations never do."""
+    found = (
+        _locked(connection, remediation_id, request),
+        _running(connection, remediation_id, request),
+        _spent(connection, remediation_id, request, now),
+    )
+    return tuple(verdict for verdict in found if verdict is not None)
+
+
+def _locked(connection: Connection, remediation_id: str, request: ReserveRequest) -> Verdict | None:
+    taken = connection.execute(
+        select(locks.c.key, locks.c.remediation_id)
+        .where(locks.c.key.in_(request.locks), locks.c.remediation_id != remediation_id)
+        .order_by(locks.c.key)
+    ).all()
+    if not taken:
+        return None
+    key, other = taken[0].key, taken[0].remediation_id
+    more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+    return holds(
+        in_flight.NAME,
+        f"{key}{more} locked by {other}",
+        "passes when it ends",
+        brief=f"{in_flight.NAME} {key}{more} locked by {other}",
+        locked=[row.key for row in taken],
+        by=sorted({row.remediation_id for row in taken}),
+    )
+
+
+def _playbook_here(request: ReserveRequest) -> ColumnElement[bool]:
+    """Limits per playbook count per namespace of a cluster, so that one generic playbook serves many services."""
+    return and_(
+        reservations.c.playbook == request.playbook,
+        reservations.c.cluster == request.cluster,
+        reservations.c.namespace == request.namespace,
+    )
+
+
+def _slots(request: ReserveRequest) -> Iterator[_Scope]:
+    limits = request.limits
+    if not request.between_rungs:
+        yield "target", limits.in_flight_target, reservations.c.target_key == request.target_key
+    yield "playbook", limits.in_flight_playbook, _playbook_here(request)
+    yield "cluster", limits.in_flight_cluster, reservations.c.cluster == request.cluster
+    yield "everywhere", limits.in_flight_everywhere, true()
+
+
+def _running(connection: Connection, remediation_id: str, request: ReserveRequest) -> Verdict | None:
+    for scope, limit, here in _slots(request):
+        others = connection.scalars(
+            select(reservations.c.held_by)
+            .distinct()
+            .where(reservations.c.released_at.is_(None), reservations.c.held_by != remediation_id, here)
+            .order_by(reservations.c.held_by)
+        ).all()
+        if len(others) >= limit:
+            waiting = _names(others)
+            return holds(
+                in_flight.NAME,
+                f"{scope} {len(others)}/{limit} running ({waiting})",
+                "passes when one of them ends",
+                brief=f"{in_flight.NAME} {scope} {len(others)}/{limit} ({waiting})",
+                **{scope: f"{len(others)}/{limit}"},
+            )
+    return None
+
+
+def _names(others: Sequence[str]) -> str:
+    return ", ".join(others[:NAMED]) + (", ..." if len(others) > NAMED else "")
+
+
+def _tokens(request: ReserveRequest) -> Iterator[_Scope]:
+    limits, here = request.limits, reservations.c.cluster == request.cluster
+    yield "target", limits.rate_target, reservations.c.target_key == request.target_key
+    yield "playbook", limits.rate_playbook, _playbook_here(request)
+    yield "namespace", limits.rate_namespace, and_(here, reservations.c.namespace == request.namespace)
+    yield "cluster", limits.rate_cluster, here
+
+
+def _spent(connection: Connection, remediation_id: str, request: ReserveRequest, now: datetime) -> Verdict | None:
+    window = request.limits.rate_window
+    after = _stamp(connection, now) - span_us(window)
+    for scope, limit, here in _tokens(request):
+        # One remediation is one, however often it had to begin: its latest reservation counts.
+        latest = func.max(reservations.c.at)
+        times = connection.scalars(
+            select(latest)
+            .where(
+                reservations.c.refunded_at.is_(None),
+                reservations.c.at > after,
+                reservations.c.remediation_id != remediation_id,
+                here,
+            )
+            .group_by(reservations.c.remediation_id)
+            .order_by(latest)
+        ).all()
+        if len(times) >= limit:
+            free = from_us(times[len(times) - limit]) + window
+            spent = f"{scope} {len(times)}/{limit} in {about(window)}"
+            return holds(
+                rate_limit.NAME,
+                spent,
+                f"next token at {clock(free, now, ZONE)}",
+                brief=f"{rate_limit.NAME} {spent} (next token {clock(free, now, ZONE, with_zone=False)})",
+                until=iso(free),
+                **{scope: f"{len(times)}/{limit}"},
+            )
+    return None
+
+
+def _stamp(connection: Connection, now: datetime) -> int:
+    """Now, but never earlier than any reservation before."""
+    newest = connection.scalar(select(func.max(reservations.c.at)))
+    return max(to_us(now), newest or 0)
+
+
+def take(connection: Connection, r: Remediation, request: ReserveRequest, now: datetime) -> None:
+    """Nothing stands in the way any more (`refusals`): take it all."""
+    # What it inherited, or still had, becomes part of this one, so that it has one slot and not two.
+    release(connection, r.id, now)
+    for key in sorted(set(request.locks)):
+        # A lock that somebody else took between counting and here (another replica) fails on the key.
+        connection.execute(insert(locks).values(key=key, remediation_id=r.id))
+    connection.execute(
+        insert(reservations).values(
+            remediation_id=r.id,
+            held_by=r.id,
+            episode_id=r.episode,
+            playbook=request.playbook,
+            cluster=request.cluster,
+            namespace=request.namespace,
+            target_key=request.target_key,
+            direction=request.direction,
+            at=_stamp(connection, now),
+        )
+    )
+
+
+def release(connection: Connection, remediation_id: str, now: datetime) -> None:
+    """Locks and slots are free again; the token stays spent."""
+    connection.execute(delete(locks).where(locks.c.remediation_id == remediation_id))
+    connection.execute(
+        update(reservations)
+        .where(reservations.c.held_by == remediation_id, reservations.c.released_at.is_(None))
+        .values(released_at=to_us(now))
+    )
+
+
+def refund(connection: Connection, remediation_id: str, now: datetime) -> None:
+    """It is proven that nothing was done: its tokens were never spent."""
+    connection.execute(
+        update(reservations)
+        .where(reservations.c.remediation_id == remediation_id, reservations.c.refunded_at.is_(None))
+        .values(refunded_at=to_us(now))
+    )
+
+
+def pass_on(connection: Connection, parent_id: str, child_id: str) -> None:
+    """The next rung has the locks and the slot now. Never free in between: this is one statement each."""
+    connection.execute(update(locks).where(locks.c.remediation_id == parent_id).values(remediation_id=child_id))
+    connection.execute(
+        update(reservations)
+        .where(reservations.c.held_by == parent_id, reservations.c.released_at.is_(None))
+        .values(held_by=child_id)
+    )
+
+
+def runs(connection: Connection, now: datetime, window: timedelta) -> tuple[Run, ...]:
+    """Everything running, and everything reserved or ended within the window; oldest first.
+
+    A slot that was passed on shows twice: the parent's run with its end and its token, and one for the rung that has
+    the slot now, without a token: that one it takes when it reserves.
+    """
+    after = to_us(now) - span_us(window)
+    rows = connection.execute(
+        select(
+            reservations,
+            remediations.c.ended_at,
+            remediations.c.state,
+            remediations.c.outcome,
+        )
+        .select_from(reservations.outerjoin(remediations, remediations.c.id == reservations.c.remediation_id))
+        .where(
+            or_(
+                reservations.c.released_at.is_(None),
+                reservations.c.at > after,
+                reservations.c.released_at > after,
+                remediations.c.ended_at > after,
+            )
+        )
+        .order_by(reservations.c.at, reservations.c.id)
+    ).all()
+    found = []
+    for row in rows:
+        common = {
+            "episode_id": row.episode_id,
+            "playbook": row.playbook,
+            "cluster": row.cluster,
+            "namespace": row.namespace,
+            "target_key": row.target_key,
+            "reserved_at": from_us(row.at),
+            "direction": row.direction,
+        }
+        refunded = row.refunded_at is not None
+        # Refunded rows are about that reservation only; the remediation may have gone on and reserved anew.
+        ended = row.released_at if refunded else (row.ended_at or row.released_at)
+        outcome = "" if ended is None else _outcome(row.state or "", row.outcome or "")
+        found.append(
+            Run(
+                remediation_id=row.remediation_id,
+                ended_at=maybe_time(ended),
+                outcome=outcome,
+                tokens_back=refunded,
+                **common,
+            )
+        )
+        if row.held_by != row.remediation_id and row.released_at is None:
+            found.append(Run(remediation_id=row.held_by, tokens_back=True, **common))
+    return tuple(found)
+
+
+def _outcome(state: str, outcome: str) -> str:
+    """`succeeded`, or how it failed (`undone`, `inconclusive`, ...), or the state it ended in."""
+    return state if state == State.SUCCEEDED.value else outcome or state

@@ -1,0 +1,133 @@
+"""Retention: small deletes, one transaction each, so that nobody waits behind a big one.
+
+What idempotency and limits still need stays: undecided alerts, whatever an unfinished remediation refers to, every
+effect id for 400 days, `once` keys of messages as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, or_, select, update
+
+from remediator.adapters.sql.schema import (
+    alerts,
+    attempts,
+    episodes,
+    events,
+    facts,
+    message_refs,
+    outbox,
+    pauses,
+    playbooks,
+    remediations,
+    reservations,
+    revisions,
+)
+from remediator.adapters.sql.values import to_us
+
+BATCH = 500
+
+RESOLVED_ALERTS = timedelta(days=7)
+SILENT_ALERTS = timedelta(days=30)
+"""Never resolved, but not seen for so long: Alertmanager has forgotten it, or our route was taken away."""
+BODIES = timedelta(days=7)
+RECORDS = timedelta(days=90)
+"""Remediations that have ended, with their events, after that long."""
+EFFECTS = timedelta(days=400)
+SENT_MESSAGES = timedelta(days=7)
+
+Step = Callable[[Connection], int]
+"""Removes at most one batch; returns how many rows. Fewer than a batch = done for now."""
+
+
+def steps(now: datetime) -> Iterator[tuple[str, Step]]:
+    """What to do, by table; each is repeated until it removes less than a batch. Owners come before what they own."""
+
+    def before(age: timedelta) -> int:
+        return to_us(now - age)
+
+    unfinished = select(remediations.c.id).where(remediations.c.ended_at.is_(None))
+    not_needed = and_(
+        alerts.c.undecided_at.is_(None),
+        or_(alerts.c.remediation_id.is_(None), alerts.c.remediation_id.not_in(unfinished)),
+    )
+    yield "alerts", _delete(alerts, alerts.c.id, and_(alerts.c.resolved_at < before(RESOLVED_ALERTS), not_needed))
+    yield (
+        "alerts",
+        _delete(
+            alerts,
+            alerts.c.id,
+            and_(
+                alerts.c.resolved_at.is_(None),
+                # Not needed for the meaning; it is what the index knows.
+                alerts.c.first_seen_at < before(SILENT_ALERTS),
+                alerts.c.last_seen_at < before(SILENT_ALERTS),
+                not_needed,
+            ),
+        ),
+    )
+    yield (
+        "alert_bodies",
+        _blank_bodies(
+            and_(
+                alerts.c.resolved_at.is_(None),
+                alerts.c.first_seen_at < before(BODIES),
+                alerts.c.last_seen_at < before(BODIES),
+                not_needed,
+            )
+        ),
+    )
+    yield "remediations", _delete(remediations, remediations.c.seq, remediations.c.ended_at < before(RECORDS))
+    for table, owner in ((events, events.c.remediation_id), (reservations, reservations.c.remediation_id)):
+        orphaned = owner.not_in(select(remediations.c.id))
+        yield table.name, _delete(table, table.c.id, and_(table.c.at < before(RECORDS), orphaned))
+    used = select(events.c.facts_hash).where(events.c.facts_hash.is_not(None))
+    yield "facts", _delete(facts, facts.c.hash, and_(facts.c.at < before(RECORDS), facts.c.hash.not_in(used)))
+    with_remediations = select(remediations.c.episode_id)
+    yield (
+        "episodes",
+        _delete(
+            episodes,
+            episodes.c.id,
+            and_(episodes.c.closed_at < before(RECORDS), episodes.c.id.not_in(with_remediations)),
+        ),
+    )
+    yield "attempts", _delete(attempts, attempts.c.id, attempts.c.at < before(EFFECTS))
+    yield (
+        "outbox",
+        _delete(
+            outbox,
+            outbox.c.id,
+            and_(
+                outbox.c.done_at < before(SENT_MESSAGES),
+                or_(outbox.c.once.is_(None), outbox.c.done_at < before(EFFECTS)),
+            ),
+        ),
+    )
+    yield "message_refs", _delete(message_refs, message_refs.c.key, message_refs.c.at < before(RECORDS))
+    over = or_(pauses.c.ended_at < before(EFFECTS), pauses.c.until_at < before(EFFECTS))
+    yield "pauses", _delete(pauses, pauses.c.id, over)
+    # A revision that is still available is evidence however old; the observer may have had nothing to write for years.
+    gone = or_(revisions.c.available_since_at.is_(None), revisions.c.available_until_at.is_not(None))
+    yield "revisions", _delete(revisions, revisions.c.id, and_(revisions.c.saved_at < before(EFFECTS), gone))
+    removed = and_(playbooks.c.text == "", playbooks.c.saved_at < before(EFFECTS))
+    yield "playbooks", _delete(playbooks, playbooks.c.name, removed)
+
+
+def _delete(table: Table, key: ColumnElement[Any], where: ColumnElement[bool]) -> Step:
+    def step(connection: Connection) -> int:
+        some = select(key).where(where).limit(BATCH)
+        return connection.execute(delete(table).where(key.in_(some))).rowcount
+
+    return step
+
+
+def _blank_bodies(where: ColumnElement[bool]) -> Step:
+    def step(connection: Connection) -> int:
+        some = select(alerts.c.id).where(alerts.c.body.is_not(None), where).limit(BATCH)
+        return connection.execute(update(alerts).where(alerts.c.id.in_(some)).values(body=None)).rowcount
+
+    return step

@@ -1,0 +1,91 @@
+"""The outbox's rows keep their contract, and are committed with the transition they tell of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+import pytest
+
+from remediator.adapters.sql.journal import SqlJournal
+from remediator.people.outbox_rows import OutboxChannel, OutboxMessage, OutboxRow, OutboxStore
+from remediator.ports import MessageRef
+from remediator.remediation.journal import Journal, ReservationRefused, StaleRemediation
+from remediator.remediation.state import State
+from tests.journal.given import ended, moved, opened, request, reserved, to
+from tests.support.building import NOW
+from tests.support.outbox_contract import OutboxContract, message
+
+
+def both_ports(journal: SqlJournal) -> tuple[Journal, OutboxStore]:
+    """mypy holds SqlJournal to both Protocols here."""
+    return journal, journal
+
+
+class Outbox:
+    """The contract's view of a journal."""
+
+    def __init__(self, journal: SqlJournal) -> None:
+        self._journal = journal
+
+    async def add(self, message: OutboxMessage, now: datetime) -> None:
+        await self._journal.store_messages([message], now)
+
+    async def due(
+        self, channel: OutboxChannel, now: datetime, limit: int, *, skip: Collection[str] = ()
+    ) -> tuple[OutboxRow, ...]:
+        return await self._journal.due(channel, now, limit, skip=skip)
+
+    async def merge(self, row: OutboxRow, superseded: Collection[int]) -> None:
+        await self._journal.merge(row, superseded)
+
+    async def sent(self, row_id: int, ref: MessageRef | None, now: datetime) -> None:
+        await self._journal.sent(row_id, ref, now)
+
+    async def failed(self, row_id: int, error: str, retry_at: datetime | None, now: datetime) -> None:
+        await self._journal.failed(row_id, error, retry_at, now)
+
+    async def message_ref(self, key: str) -> MessageRef | None:
+        return await self._journal.message_ref(key)
+
+
+class TestSqlOutbox(OutboxContract):
+    @pytest.fixture
+    def outbox(self, journal: SqlJournal) -> Outbox:
+        return Outbox(journal)
+
+
+async def test_messages_are_stored_with_their_transition(journal: SqlJournal) -> None:
+    r = await opened(journal)
+    told = [message("proposed", kind="post"), message("page", channel="pagerduty", kind="event", key="p")]
+    await moved(journal, to(r, State.AWAITING_APPROVAL), messages=told)
+    assert [row.payload["text"] for row in await journal.due("slack", NOW, 9)] == ["proposed"]
+    assert [row.key for row in await journal.due("pagerduty", NOW, 9)] == ["p"]
+    assert await journal.outbox_pending() == 2
+
+
+async def test_a_stale_transition_tells_nobody(journal: SqlJournal) -> None:
+    r = await opened(journal)
+    await moved(journal, to(r, State.HELD))
+    with pytest.raises(StaleRemediation):
+        await moved(journal, to(r, State.AWAITING_APPROVAL), messages=[message()])
+    assert await journal.outbox_pending() == 0
+
+
+async def test_a_refused_reservation_tells_nobody(journal: SqlJournal) -> None:
+    await reserved(journal, await opened(journal, 1), locks=("k",))
+    r = await opened(journal, 2)
+    result = await journal.commit(
+        to(r, State.RESERVED, reserve=True), NOW, holder="", reserve=request(r, locks=("k",)), messages=[message()]
+    )
+    assert isinstance(result, ReservationRefused)
+    assert await journal.outbox_pending() == 0
+
+
+async def test_once_holds_across_transitions(journal: SqlJournal) -> None:
+    r = await opened(journal)
+    r = await moved(journal, to(r, State.HELD), messages=[message(once="held/e-1")])
+    await ended(journal, r)
+    other = await opened(journal, 2)
+    await moved(journal, to(other, State.HELD), messages=[message(once="held/e-1")])
+    assert await journal.outbox_pending() == 1
