@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -30,6 +30,10 @@ class MemoryOutbox:
         self.down = False
         self.refuse_records = False
         self._known: set[str] = set()
+
+    async def store_messages(self, messages: Sequence[OutboxMessage], now: datetime) -> None:
+        for message in messages:
+            await self.add(message, now)
 
     async def add(self, message: OutboxMessage, now: datetime) -> None:
         self._check()

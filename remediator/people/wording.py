@@ -1,0 +1,198 @@
+"""The words for each state: what is said first, whether anybody must do something, and how loud that is.
+
+One table, because "who is told what, when" is what operators ask about. A message's first line is `title: headline`,
+its second is `need`: at 3 a.m. nobody should have to read further to know whether to get up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from remediator.people.story import Story
+
+Tone = Literal["ask", "wait", "note", "work", "good", "bad"]
+"""Chooses the parts of a message and their order."""
+
+PageGroup = Literal["", "ask", "end"]
+"""Why somebody may be called. One call per remediation and group, so an ending that is told twice rings once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """How one state is told.
+
+    `told` False: nothing is sent. `fresh`: a new message, since only a new message reaches a phone. `needs_person`: the
+    ending that the state machine promises to bring to somebody. `loud`: it must be heard, so it is a new message too
+    where neither a mention nor the pager makes a sound. `page`: see `PageGroup`; whether it rings is policy.
+    `resolves`: recovery was verified, the incident is closed. `need`: what is needed of the reader.
+    """
+
+    glyph: str
+    title: str
+    tone: Tone
+    need: str = ""
+    told: bool = True
+    fresh: bool = False
+    needs_person: bool = False
+    loud: bool = False
+    page: PageGroup = ""
+    resolves: bool = False
+
+
+CHANGED_NOTHING = "Nothing was changed."
+_NOBODY = "Nothing needed from you."
+_ANSWER = "Please approve or reject. Without an answer nothing is changed and a person is asked."
+
+WORDINGS: dict[str, Wording] = {
+    # Before anything is done
+    "received": Wording(glyph="·", title="Received", tone="wait", told=False),
+    "planned": Wording(glyph="·", title="Planned", tone="wait", told=False),
+    "reserved": Wording(glyph="·", title="Reserved", tone="work", told=False),
+    "observed": Wording(glyph="·", title="Observed", tone="note", told=False),  # goes into a digest
+    "held": Wording(glyph="⏸", title="On hold", tone="wait"),
+    "awaiting_approval": Wording(
+        glyph="✋", title="Approval needed", tone="ask", need=_ANSWER, fresh=True, needs_person=True, page="ask"
+    ),
+    "snoozed": Wording(glyph="✋", title="Approval snoozed", tone="ask", need=_ANSWER),
+    "approved": Wording(
+        glyph="▶",
+        title="Approved",
+        tone="work",
+        need=f"{_NOBODY} It is planned and checked once more, then it starts.",
+    ),
+    # While it is done
+    "acting": Wording(glyph="▶", title="Acting", tone="work", need=_NOBODY),
+    "waiting": Wording(glyph="▶", title="Between steps", tone="work", need=_NOBODY),
+    "uncertain": Wording(
+        glyph="❔",
+        title="Not sure it landed",
+        tone="work",
+        need="Nothing needed yet. No answer came back, so the cluster is read before anything else is sent.",
+    ),
+    "verifying": Wording(
+        glyph="🔎", title="Checking if it helped", tone="work", need=f"{_NOBODY} Fresh measurements decide."
+    ),
+    "undoing": Wording(
+        glyph="↩",
+        title="Undoing",
+        tone="work",
+        need="Nothing needed yet. It got measurably worse, so the change is being taken back.",
+    ),
+    # Endings that need nobody
+    "succeeded": Wording(glyph="✅", title="Fixed", tone="good", need=_NOBODY, resolves=True),
+    "superseded": Wording(
+        glyph="✅", title="Cleared by itself", tone="good", need=f"{_NOBODY} {CHANGED_NOTHING}", resolves=True
+    ),
+    # Endings that somebody decided or must hear of
+    "suggested": Wording(
+        glyph="💡",
+        title="Suggestion",
+        tone="note",
+        need=f"{CHANGED_NOTHING} This playbook only suggests; if you agree, do it by hand.",
+        needs_person=True,
+    ),
+    "denied": Wording(
+        glyph="⛔",
+        title="Not done",
+        tone="note",
+        need=f"{CHANGED_NOTHING} The alert is yours.",
+        needs_person=True,
+        page="end",
+    ),
+    "rejected": Wording(
+        glyph="⛔", title="Rejected", tone="note", need=f"{CHANGED_NOTHING} The alert is yours.", needs_person=True
+    ),
+    "cancelled": Wording(
+        glyph="⛔",
+        title="Approval void",
+        tone="note",
+        need=f"Please look. {CHANGED_NOTHING} What was approved is not what would run now.",
+        needs_person=True,
+        loud=True,
+        page="end",
+    ),
+    "inconclusive": Wording(
+        glyph="❔",
+        title="Cannot tell if it helped",
+        tone="bad",
+        need="Please look. The change is in place, and the measurements do not say whether it helped.",
+        needs_person=True,
+        loud=True,
+        page="end",
+    ),
+    "escalated": Wording(
+        glyph="🚨",
+        title="Needs a person",
+        tone="bad",
+        need="Please look.",
+        needs_person=True,
+        loud=True,
+        page="end",
+    ),
+}
+
+OUTCOMES: dict[str, tuple[str, str]] = {
+    "held_too_long": ("held too long", CHANGED_NOTHING),
+    "expired": ("nobody approved", CHANGED_NOTHING),
+    "not_started": ("not started in time", CHANGED_NOTHING),
+    "refused": ("refused", "It was refused, and nothing more will be sent."),
+    "uncertain": ("not sure it landed", "Whether the change happened is unknown. Nothing more will be sent."),
+    "stopped": ("stopped", "It was stopped, and nothing more will be sent."),
+    "failed": ("did not help", "What was changed is still in place."),
+    "inconclusive": ("cannot tell if it helped", "What was changed is still in place."),
+    "undone": ("did not help, undone", "The change was taken back, the problem is still there."),
+    "undo_failed": ("undo failed", "The change made it worse and could not be taken back."),
+}
+"""How an escalated one came to its end: the word for it, and the state in which the target is left."""
+
+
+def wording(state: str) -> Wording:
+    """The words for a state. An unknown one is told by its name: saying something odd beats saying nothing."""
+    return WORDINGS.get(state) or Wording(glyph="•", title=_named(state), tone="work")
+
+
+def _named(state: str) -> str:
+    return state.replace("_", " ").capitalize()
+
+
+def title(story: Story) -> str:
+    """`Approval needed`, `Needs a person (undo failed)`, `Did not help` when another rung follows."""
+    words = wording(story.state)
+    if story.state != "escalated" or not story.outcome:
+        return words.title
+    short, _ = OUTCOMES.get(story.outcome, (story.outcome.replace("_", " "), ""))
+    return _named(short) if story.next_rung else f"{words.title} ({short})"
+
+
+def first_line(story: Story) -> str:
+    return f"{title(story)}: {story.headline}"
+
+
+def clock(moment: datetime, now: datetime) -> str:
+    """`14:20 UTC`, with the date when that is not today's."""
+    shown = f"{moment:%H:%M} UTC"
+    return shown if moment.date() == now.date() else f"{moment:%Y-%m-%d} {shown}"
+
+
+def need(story: Story) -> str:
+    """What is needed of the reader, in one or two short sentences. Commands and times are separate, see `parts`."""
+    words = wording(story.state)
+    if story.cleared_at is not None and not words.resolves:
+        return f"The alert cleared at {clock(story.cleared_at, story.now)}. Have a look when you are up."
+    _, left = OUTCOMES.get(story.outcome, ("", ""))
+    if story.next_rung and words.needs_person:
+        return f"{left} Playbook {story.next_rung} is tried next.".strip()
+    if story.state == "held":
+        said = "Nothing needed yet: nothing was changed, and it is tried again by itself."
+        return f"{said} A person is asked at {clock(story.deadline, story.now)}." if story.deadline else said
+    if story.state == "escalated":
+        look = "Please look now." if story.outcome == "undo_failed" else words.need
+        return f"{look} {left}".strip()
+    return words.need
+
+
+def calls_somebody(story: Story) -> bool:
+    """Whether this state promises that somebody hears of it; not while another rung takes over."""
+    return wording(story.state).needs_person and not story.next_rung
