@@ -1,0 +1,143 @@
+"""`check` and `schema`: is a playbook right before it is put in force. Needs no server and no cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from remediator.cli.options import Output, OutputOption
+from remediator.cli.problems import NO, Problem
+
+if TYPE_CHECKING:  # what these import takes longer than `version` may
+    from remediator.guardrails.policy import Policy
+    from remediator.playbooks.folder import FileResult
+
+STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+PathsArgument = Annotated[list[Path], typer.Argument(metavar="PATHS...", help="Playbook files, or folders of them.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One finding as it is printed. `line` 0 = the file as a whole; `code` is stable, for filters."""
+
+    file: str
+    line: int
+    severity: str
+    code: str
+    message: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+def check(
+    paths: PathsArgument,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Check against the ceilings of this config.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Find mistakes in playbooks: what does not load, and what loads but is likely wrong. Exit code 1 on errors."""
+    from remediator.cli.screen import count, plain, print_json, screen
+
+    results = _results(paths)
+    found = {*_findings(results, _policy(config), config is not None)}
+    lines = sorted(found, key=lambda line: (line.file, line.line, line.message))
+    errors = sum(line.severity == "error" for line in lines)
+    warnings = sum(line.severity == "warning" for line in lines)
+    if output is Output.JSON:
+        print_json({"playbooks": len(results), "errors": errors, "findings": [asdict(line) for line in lines]})
+    else:
+        console = screen()
+        for line in lines:
+            said = plain(f"{line.place}: ").append(line.severity, STYLES[line.severity]).append(f": {line.message}")
+            console.print(said, soft_wrap=True)  # a line is one line, for editors and grep
+        console.print(f"{count(len(results), 'playbook')}: {count(errors, 'error')}, {count(warnings, 'warning')}")
+    if errors:
+        raise typer.Exit(NO)
+
+
+def schema() -> None:
+    """Print the JSON Schema of playbooks, for completion in editors."""
+    from remediator.actions.registry import load_actions
+    from remediator.cli.screen import print_json
+    from remediator.playbooks.schema import playbook_schema
+
+    checks, collectors = _kinds()
+    print_json(playbook_schema(load_actions(), checks, collectors))
+
+
+def _results(paths: Sequence[Path]) -> tuple[FileResult, ...]:
+    """Every file, loaded. Raises: Problem for a path that is not there."""
+    from remediator.actions.registry import load_actions
+    from remediator.playbooks.folder import load_file, loader_for, read_files, refuse_twins
+
+    load = loader_for(load_actions(), *_kinds())
+    found: dict[str, FileResult] = {}
+    for path in paths:
+        folder = path if path.is_dir() else path.parent
+        try:
+            files = read_files(folder, known={})
+        except OSError as exc:
+            raise Problem(f"{path}: {exc.strerror}") from exc
+        wanted = files if path.is_dir() else {name: read for name, read in files.items() if name == path.name}
+        if not wanted:
+            why = "no playbook in it" if path.is_dir() else "no such file" if not path.exists() else "no playbook file"
+            raise Problem(f"{path}: {why}", advice="Playbooks are files that end in .yaml or .yml.")
+        for name, read in wanted.items():
+            found[str(folder / name)] = load_file(read, str(folder / name), load)
+    return refuse_twins(found.values())
+
+
+def _kinds() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The argument models of checks and of kinds of evidence."""
+    from remediator.remediation.checks.registry import CHECKS
+    from remediator.remediation.evidence import COLLECTORS
+
+    return {n: kind.args for n, kind in CHECKS.items()}, {n: kind.args for n, kind in COLLECTORS.items()}
+
+
+def _policy(config: Path | None) -> Policy:
+    from remediator.config import load_config
+    from remediator.errors import InvalidConfig
+    from remediator.guardrails.policy import Policy
+
+    if config is None:
+        return Policy()
+    try:
+        return load_config(config).policy
+    except InvalidConfig as exc:
+        raise Problem(str(exc)) from exc
+
+
+def _findings(results: Sequence[FileResult], policy: Policy, chosen: bool) -> Iterator[Line]:
+    """`chosen`: the policy is the operator's own, so what is beyond it is an error; else only worth a warning."""
+    from remediator.actions.registry import load_actions
+    from remediator.guardrails.policy import OverCeiling, effective_limits
+    from remediator.playbooks.lint import lines_of, lint
+
+    for result in results:
+        for p in result.problems:
+            said = f"{p.field}: {p.what}" if p.field else p.what
+            yield Line(result.source, p.line, "error", "invalid", _sentences(said, p.hint))
+        if result.loaded is None:
+            continue
+        try:
+            effective_limits(result.loaded.playbook, policy)
+        except OverCeiling as exc:
+            severity = "error" if chosen else "warning"
+            for problem in exc.problems:
+                yield Line(result.source, result.name_line, severity, "over-ceiling", problem)
+    loaded = [result.loaded for result in results if result.loaded]
+    for found in lint(loaded, actions=load_actions(), lines=lines_of(results)):
+        said = f"{found.field}: {found.what}" if found.field else found.what
+        yield Line(found.source, found.line, found.severity.value, found.code, _sentences(said, found.hint))
+
+
+def _sentences(*texts: str) -> str:
+    return " ".join(text if text.endswith((".", "?", "!")) else f"{text}." for text in texts if text)

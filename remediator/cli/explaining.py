@@ -1,0 +1,93 @@
+"""`explain`: what would be done about an alert, and every guard's answer, without doing it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from remediator.cli.client import client_for
+from remediator.cli.options import SERVER, Output, OutputOption, ServerOption, TokenFileOption
+from remediator.cli.problems import NO, Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def explain(
+    file: Annotated[Path, typer.Argument(metavar="ALERT.JSON", help="An alert or a webhook body; - for stdin.")],
+    output: OutputOption = Output.TEXT,
+    server: ServerOption = SERVER,
+    token_file: TokenFileOption = None,
+) -> None:
+    """Show playbook, plan, diff and every guard for an alert. Exit code 1 if nothing would be done.
+
+    Takes a webhook body, one alert of it, an alert of Alertmanager's or Prometheus' API, or `{"labels": {...}}`.
+    """
+    from remediator.cli.screen import print_json, screen
+
+    answer = client_for(server, token_file).post("/explain", _read(file))
+    if output is Output.JSON:
+        print_json(answer)
+    else:
+        console = screen()
+        for number, view in enumerate(answer["explanations"]):
+            if number:
+                console.print()
+            print_explanation(console, view)
+    if not any(view["acts"] for view in answer["explanations"]):
+        raise typer.Exit(NO)
+
+
+def print_explanation(console: Console, view: dict[str, Any]) -> None:
+    """`view` as service.explain gives it: the answer first, then the reasons."""
+    from remediator.cli.screen import plain
+    from remediator.cli.sheet import Sheet, alerts_part, bold, guards_part, joined, plan_part, target_part
+    from remediator.cli.story import headline
+
+    r = view["remediation"]
+    would = plain(f"Would {view['would']}:", "bold green" if view["acts"] else "bold yellow")
+    console.print(joined(would, headline(r) if r and r["playbook"] else view["explanation"]))
+    if r and r["playbook"] and view["explanation"]:
+        console.print(plain(view["explanation"]))
+    console.print()
+    sheet = Sheet()
+    alerts_part(sheet, [_alert(view["alert"])])
+    passed = [plain(f"not chosen: {why}", "dim") for why in view["not_chosen"]]
+    if r is None:
+        sheet.part("Playbook", plain("none"), *passed)
+    else:
+        mode = f"mode {r['mode']}" if r["playbook"] else ""
+        name = r["playbook"] or f"none of {', '.join(r['candidates'])}"
+        sheet.part("Playbook", joined(bold(name), mode, sep="  "), plain(r["description"]), *passed)
+        target_part(sheet, r)
+        plan_part(sheet, r["plan"])
+        guards_part(sheet, r["verdicts"])
+    sheet.print(console)
+
+
+def _alert(sent: dict[str, Any]) -> dict[str, Any]:
+    """An alert in the form of a webhook, as the sheet wants it."""
+    labels = sent["labels"]
+    return {
+        "name": labels.get("alertname", ""),
+        "severity": labels.get("severity", ""),
+        "starts_at": sent["startsAt"],
+        "ends_at": sent["endsAt"] or None,
+        "resolved_at": None,
+        "annotations": sent["annotations"],
+    }
+
+
+def _read(file: Path) -> Any:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Problem(f"{file}: cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+    try:
+        return json.loads(text)
+    except ValueError as exc:
+        raise Problem(f"{file}: not JSON: {exc}") from exc

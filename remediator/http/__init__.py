@@ -1,0 +1,1 @@
+"""Routes that read, call and answer; nothing is decided in here."""

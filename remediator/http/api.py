@@ -1,0 +1,117 @@
+"""`/api/v1`: what CLI, console and scripts read and write. The table of routes, with the role that each needs."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from remediator.http import requests
+from remediator.http.access import USER, Access, Role
+from remediator.http.alert_json import alerts_in
+from remediator.http.answers import Handler, answer, errors_as_json
+from remediator.http.auth import Users
+from remediator.http.body import BodyReader
+from remediator.ports import Clock
+from remediator.service import Service
+
+PREFIX = "/api/v1"
+MAX_BODY = 1024 * 1024
+"""Also for `explain`: a webhook body with more than 20 alerts is refused anyway."""
+CLI_AGENT = "remediator-cli"
+
+
+class Api:
+    """Reads a request, calls the service, answers JSON."""
+
+    def __init__(self, service: Service, clock: Clock) -> None:
+        self._service = service
+        self._clock = clock
+        self._reader = BodyReader(MAX_BODY, budget=16 * MAX_BODY)
+
+    def routes(self) -> tuple[tuple[str, str, Role, Handler], ...]:
+        one = "/remediations/{id}"
+        return (
+            ("GET", "/alerts", "viewer", self.alerts),
+            ("GET", "/remediations", "viewer", self.remediations),
+            ("GET", one, "viewer", self.remediation),
+            ("POST", f"{one}/approve", "approver", self.approve),
+            ("POST", f"{one}/reject", "approver", self.reject),
+            ("POST", f"{one}/snooze", "approver", self.snooze),
+            ("GET", "/playbooks", "viewer", self.playbooks),
+            ("GET", "/pauses", "viewer", self.pauses),
+            ("POST", "/pauses", "operator", self.pause),
+            ("DELETE", "/pauses", "operator", self.resume_scope),
+            ("DELETE", "/pauses/{id}", "operator", self.resume),
+            ("POST", "/explain", "viewer", self.explain),
+        )
+
+    async def alerts(self, request: web.Request) -> web.StreamResponse:
+        query = requests.from_query(requests.ListAlerts, request)
+        return answer({"alerts": await self._service.alerts(query.limit)})
+
+    async def remediations(self, request: web.Request) -> web.StreamResponse:
+        query = requests.from_query(requests.ListRemediations, request)
+        found = await self._service.remediations(limit=query.limit, state=query.state, playbook=query.playbook)
+        return answer({"remediations": found})
+
+    async def remediation(self, request: web.Request) -> web.StreamResponse:
+        requests.from_query(requests.Nothing, request)
+        # Log text of other teams' programs is not for everybody who may look.
+        return answer(await self._service.show(_id(request), evidence=request[USER].may("operator")))
+
+    async def approve(self, request: web.Request) -> web.StreamResponse:
+        said = await requests.from_body(requests.Approve, request, self._reader)
+        who = request[USER].name
+        return answer(await self._service.approve(_id(request), who, digest=said.digest, via=_via(request)))
+
+    async def reject(self, request: web.Request) -> web.StreamResponse:
+        said = await requests.from_body(requests.Reject, request, self._reader)
+        return answer(await self._service.reject(_id(request), request[USER].name, why=said.reason))
+
+    async def snooze(self, request: web.Request) -> web.StreamResponse:
+        said = await requests.from_body(requests.Snooze, request, self._reader)
+        until = said.end(self._clock.now())
+        assert until is not None  # Snooze asks for one of the two
+        return answer(await self._service.snooze(_id(request), request[USER].name, until=until))
+
+    async def playbooks(self, request: web.Request) -> web.StreamResponse:
+        requests.from_query(requests.Nothing, request)
+        return answer({"playbooks": self._service.playbooks()})
+
+    async def pauses(self, request: web.Request) -> web.StreamResponse:
+        requests.from_query(requests.Nothing, request)
+        return answer({"pauses": await self._service.pauses()})
+
+    async def pause(self, request: web.Request) -> web.StreamResponse:
+        said = await requests.from_body(requests.Pause, request, self._reader)
+        until = said.end(self._clock.now())
+        made = await self._service.pause(said.scope, request[USER].name, why=said.reason, until=until)
+        return answer(made, status=201)
+
+    async def resume(self, request: web.Request) -> web.StreamResponse:
+        return answer(await self._service.resume(_id(request), request[USER].name))
+
+    async def resume_scope(self, request: web.Request) -> web.StreamResponse:
+        query = requests.from_query(requests.Resume, request)
+        return answer(await self._service.resume_scope(query.scope, request[USER].name))
+
+    async def explain(self, request: web.Request) -> web.StreamResponse:
+        document = await requests.json_body(request, self._reader)
+        found = alerts_in(document, self._clock.now())
+        return answer({"explanations": [await self._service.explain(alert) for alert in found]})
+
+
+def make_api(service: Service, users: Users, clock: Clock) -> web.Application:
+    """The sub-application below `/api/v1`."""
+    app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY)
+    access = Access(users)
+    for method, path, role, handler in Api(service, clock).routes():
+        app.router.add_route(method, path, access.needs(role, handler))
+    return app
+
+
+def _id(request: web.Request) -> str:
+    return request.match_info["id"]
+
+
+def _via(request: web.Request) -> str:
+    return "cli" if request.headers.get("User-Agent", "").startswith(CLI_AGENT) else "api"
