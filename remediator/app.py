@@ -193,6 +193,8 @@ class App:
             stack.push_async_callback(_stop, tasks)
             listening = await stack.enter_async_context(Listening(app, config.listen))
             self.port = listening.port
+            if config.listen.port_file is not None:
+                await asyncio.to_thread(_write_port, config.listen.port_file, self.port)
             log.info("ready", port=self.port, playbooks=len(self.playbooks.catalog), clusters=list(out.clusters))
             yield self
 
@@ -233,6 +235,13 @@ class App:
             "removed": list(result.removed),
             "errors": [str(p) for p in result.errors],
         }
+
+
+def _write_port(path: Path, port: int) -> None:
+    """Whole or not at all: whoever waits for the file reads it as soon as it is there."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(f"{port}\n")
+    part.replace(path)
 
 
 def _leave(gap_s: float) -> None:

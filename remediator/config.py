@@ -112,6 +112,8 @@ class Listen(Section):
     port: int = Field(8080, ge=0, le=65535)
     socket: Path | None = None
     """A unix socket beside the port, for the CLI on the same machine; tokens are needed there as well."""
+    port_file: Path | None = None
+    """Where the port in use is written once it listens; for `port: 0`."""
     max_body_mib: int = Field(16, ge=1, le=64)
 
 

@@ -138,6 +138,7 @@ def assemble(
         effector=effector,
         verifier=verifier,
         tell=teller,
+        show=teller.evidence,
         clock=ports.clock,
         on_decision=on_decision,
         on_frozen=on_frozen,

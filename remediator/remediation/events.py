@@ -44,6 +44,8 @@ class PlanMade:
     plan: Plan | None
     verdicts: tuple[Verdict, ...]
     explanation: str
+    collected: bool = False
+    """The playbook's evidence was collected with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -302,6 +302,10 @@ class Journal(Protocol):
     async def forget_good(self, name: str) -> None: ...
 
     # Outbox (the store half of people/outbox.py) --------------------------------------------------------------------
+    async def store_messages(self, messages: Sequence[OutboxMessage], now: datetime) -> None:
+        """Messages that no transition caused."""
+        ...
+
     async def message_ref(self, key: str) -> MessageRef | None: ...
 
     async def outbox_pending(self) -> int:

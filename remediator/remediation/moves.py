@@ -47,7 +47,7 @@ def take_plan(d: Draft) -> None:
     e = d.event
     if e.plan is not None:
         d.set(plan=e.plan, target=e.plan.target, root=e.plan.root)
-    d.set(verdicts=e.verdicts, reason=e.explanation, step=0, effect=0)
+    d.set(verdicts=e.verdicts, reason=e.explanation, step=0, effect=0, collected=d.r.collected or e.collected)
 
 
 def show_plan(d: Draft) -> None:

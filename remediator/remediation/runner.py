@@ -33,6 +33,7 @@ from remediator.remediation.events import (
     Sampled,
     TimerFired,
 )
+from remediator.remediation.evidence import Evidence
 from remediator.remediation.journal import (
     Committed,
     Journal,
@@ -56,6 +57,9 @@ SAME_EVENT_AGAIN = (Acted, Probed)
 Teller = Callable[[Decision], Awaitable[Sequence[OutboxMessage]]]
 """Turns a decision into the messages that are committed with it."""
 
+Shower = Callable[[Remediation, Sequence[Evidence]], Awaitable[None]]
+"""Shows evidence to people."""
+
 Observer = Callable[[Decision], None]
 """Metrics and logs."""
 
@@ -74,6 +78,7 @@ class Runner:
         verifier: Verifier,
         tell: Teller,
         clock: Clock,
+        show: Shower,
         on_decision: Observer = lambda decision: None,
         on_frozen: Callable[[float], None] = lambda gap_s: None,
         lease: timedelta = LEASE,
@@ -87,13 +92,15 @@ class Runner:
         self._verifier = verifier
         self._tell = tell
         self._clock = clock
+        self._show = show
         self._on_decision = on_decision
         self._on_frozen = on_frozen
         self._lease = lease
         self._concurrency = concurrency
         self._poked = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._stopping = False
+        self._evidence: dict[str, Sequence[Evidence]] = {}
+        """Collected and written down, to be shown with the first message."""
 
     def poke(self) -> None:
         """Something may be due now: an alert came in, a person decided, a pause ended."""
@@ -262,6 +269,8 @@ class Runner:
             refused = ReserveRefused(verdicts=result.verdicts, explanation=explanation)
             return await self._commit(decide(decision.before, refused, now), holder=holder)
         self._on_decision(replace(decision, remediation=result.remediation))
+        if decision.notices and (evidence := self._evidence.pop(after.id, ())):
+            await self._show(result.remediation, evidence)
         if child is not None or after.ended:
             self.poke()
         return result.remediation
@@ -299,7 +308,7 @@ class Runner:
             case State.RECEIVED | State.PLANNED | State.HELD:
                 if r.spec is None:
                     return await self._chooser.choose(r)
-                return await self._planner.plan(r)
+                return await self._plan(r)
             case State.AWAITING_APPROVAL | State.SNOOZED:
                 return await self._verifier.watch(r)
             case State.APPROVED:
@@ -314,6 +323,17 @@ class Runner:
                 return Sampled(sample=await self._verifier.sample(r))
             case _:
                 return TimerFired()
+
+    async def _plan(self, r: Remediation) -> Event:
+        """Plan, and collect the evidence once, at the same time: a restart takes the logs of what it restarts away."""
+        if r.collected or r.spec is None or not r.spec.collect or r.mode == "observe":
+            return await self._planner.plan(r)
+        made, evidence = await asyncio.gather(self._planner.plan(r), self._verifier.collect(r))
+        for piece in evidence:
+            data = {"title": piece.title, "text": piece.summary or piece.error, "log": piece.text, "data": dict(piece.data)}
+            await self._journal.note(r.id, "evidence", piece.title, data, self._clock.now())
+        self._evidence[r.id] = evidence
+        return replace(made, collected=True)
 
     async def _deadline(self, r: Remediation) -> Event:
         """The state's time is over. What was not answered is looked at first, and made safe before a person takes over."""

@@ -226,6 +226,8 @@ class Remediation:
     """Playbooks of this ladder so far, this one last."""
     ladder: tuple[str, ...] = ()
     """Playbooks that are still to come when this one does not help."""
+    collected: bool = False
+    """The playbook's evidence is in the journal."""
     told: tuple[str, ...] = ()
     """Kinds of notice already given in this rung, so that each is given once."""
     ended_at: datetime | None = None

@@ -10,6 +10,7 @@ from remediator.people.routes import News, Routes, notices
 from remediator.people.story import ApprovalNote, EvidenceNote, Measure, Story, StoryAlert, Urgency
 from remediator.ports import Clock
 from remediator.remediation.draft import Decision, Notice
+from remediator.remediation.evidence import Evidence
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.samples import CheckSample, SampleSet
 from remediator.remediation.state import Remediation, State
@@ -45,13 +46,13 @@ class Teller:
         )
         return notices(story, News.STATE if entered else News.DETAIL, self._routes)
 
-    async def evidence(self, r: Remediation, evidence: Sequence[EvidenceNote]) -> Sequence[OutboxMessage]:
+    async def evidence(self, r: Remediation, evidence: Sequence[Evidence]) -> None:
         """What was collected, as a reply in the thread. Raises: JournalUnavailable."""
         records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
-        story = story_of(
-            r, records, self._clock.now(), evidence=evidence, instance=self._instance, console=self._console
-        )
-        return notices(story, News.EVIDENCE, self._routes)
+        notes = [EvidenceNote(title=e.title, text=e.summary or e.error, log=e.text) for e in evidence]
+        now = self._clock.now()
+        story = story_of(r, records, now, evidence=notes, instance=self._instance, console=self._console)
+        await self._journal.store_messages(notices(story, News.EVIDENCE, self._routes), now)
 
 
 def story_of(

@@ -15,6 +15,7 @@ from remediator.ports import Clock, Cluster, Queries
 from remediator.remediation.checks.base import CheckContext, CheckTarget, HttpProbe, MetricLabels, no_templates
 from remediator.remediation.conditions import verify_of
 from remediator.remediation.events import GateSampled, Watched
+from remediator.remediation.evidence import Evidence, collect_all
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.judge import is_worse
 from remediator.remediation.promql import Render
@@ -74,6 +75,14 @@ class Verifier:
         assert r.spec is not None
         context = self._context(r, records, self._targets(r), since=r.acted_at)
         return is_worse(r.plan.before, await sample_all(r.spec.verify.checks, context))
+
+    async def collect(self, r: Remediation) -> tuple[Evidence, ...]:
+        """The playbook's evidence, before anything changes. Raises: JournalUnavailable."""
+        if r.spec is None or not r.spec.collect:
+            return ()
+        records = await self._journal.alerts(r.alerts)
+        targets = self._targets(r) or ((CheckTarget(r.target),) if r.target else ())
+        return await collect_all(r.spec.collect, self._context(r, records, targets, since=None))
 
     async def gate(self, r: Remediation) -> GateSampled:
         """A `check` step, asked once. Raises: JournalUnavailable."""

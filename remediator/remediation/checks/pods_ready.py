@@ -24,7 +24,7 @@ def _percent(value: object) -> object:
     """`90%` or `90` to a number; anything else is left for pydantic to refuse."""
     found = re.fullmatch(r"\s*(\d{1,3}(?:\.\d+)?)\s*%?\s*", value) if isinstance(value, str) else None
     percent = float(found[1]) if found else value
-    if isinstance(percent, int | float) and not 0 < percent <= 100:
+    if isinstance(percent, bool) or (isinstance(percent, int | float) and not 0 < percent <= 100):
         raise ValueError(f"expected a percentage above 0 and up to 100, got {value!r}")
     return percent
 
