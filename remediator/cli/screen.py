@@ -72,8 +72,8 @@ def word(text: str) -> Text:
 
 
 def plain(text: object, style: str = "") -> Text:
-    """Untrusted text on one line."""
-    return Text(one_line(str(text)), style=style)
+    """Untrusted text on one line; None is empty."""
+    return Text(one_line(str(text or "")), style=style)
 
 
 def table(*columns: str, flexible: Iterable[str] = ()) -> Table:

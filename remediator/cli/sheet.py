@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from remediator.cli.screen import STYLES, clock, count, plain, target
+from remediator.cli.screen import STYLES, clock, plain, target
 
 View = dict[str, Any]
 
 LABEL_WIDTH = 10
 MARKS = {"pass": "✓", "ask": "✋", "suggest": "💡", "hold": "⏸", "deny": "✗", "good": "✓", "bad": "✗", "unknown": "?"}
 GRAVEST_FIRST = ("deny", "hold", "suggest", "ask", "pass")
+SAYS = {"deny": "deny", "hold": "hold", "suggest": "only suggest", "ask": "ask a person", "pass": "pass"}
 MAX_ALERTS = 5
+ONE_LINE_DIFF = 64
 
 
 class Sheet:
@@ -47,6 +50,11 @@ def joined(*parts: Text | str, sep: str = " ") -> Text:
     return Text(sep).join(text for text in texts if text.plain)
 
 
+def indented(text: Text) -> Padding | None:
+    """Two columns to the right, also where it wraps; None for empty text."""
+    return Padding(text, (0, 0, 0, 2)) if text.plain else None
+
+
 def aligned(*rows: Sequence[Text]) -> Table | None:
     """Columns, the last one wrapped; None without rows."""
     if not rows:
@@ -62,16 +70,15 @@ def aligned(*rows: Sequence[Text]) -> Table | None:
 
 def alerts_part(sheet: Sheet, alerts: Sequence[View]) -> None:
     """What fired, since when, and what its author says about it."""
-    lines: list[Text] = []
+    lines: list[RenderableType | None] = []
     for alert in alerts[:MAX_ALERTS]:
         severity = f"({alert['severity']})" if alert["severity"] else ""
         until = alert["resolved_at"] or alert["ends_at"]
         when = f"resolved {clock(until)} UTC" if until else f"since {clock(alert['starts_at'])} UTC"
         lines.append(joined(bold(alert["name"]), severity, when))
-        said = alert["annotations"].get("summary") or alert["annotations"].get("description") or ""
-        lines.append(joined(" ", said) if said else Text(""))
+        lines.append(indented(plain(alert["annotations"].get("summary") or alert["annotations"].get("description"))))
     rest = len(alerts) - MAX_ALERTS
-    lines.append(plain(f"… and {rest} more", "dim") if rest > 0 else Text(""))
+    lines.append(plain(f"… and {rest} more", "dim") if rest > 0 else None)
     sheet.part("Fires", *lines)
 
 
@@ -87,28 +94,34 @@ def plan_part(sheet: Sheet, plan: View | None) -> None:
     """Each step with its diff and what it takes, and what an undo would do."""
     if plan is None:
         return
-    lines: list[Text] = []
+    lines: list[RenderableType | None] = []
     several = len(plan["steps"]) > 1
     for number, step in enumerate(plan["steps"], 1):
         name = step["action"] or step["summary"]
         copies = f"takes {step['takes']} ready {'copy' if step['takes'] == 1 else 'copies'}" if step["takes"] else ""
         lines.append(joined(bold(f"{number}. {name}" if several else name), plain(copies, "dim"), sep="  "))
-        lines += [_diff_line(line) for line in step["diff"] or ([step["summary"]] if step["action"] else [])]
+        diff = step["diff"] or ([step["summary"]] if step["action"] else [])
+        lines += [indented(part) for line in diff for part in _diff_line(line)]
         if step["needs_approval"]:
-            lines.append(plain(f"needs an approval: {step['needs_approval']}", "yellow"))
-        lines += [plain(f"note: {note}", "dim") for note in step["notes"]]
+            lines.append(indented(plain(f"needs an approval: {step['needs_approval']}", "yellow")))
+        lines += [indented(plain(f"note: {note}", "dim")) for note in step["notes"]]
     sheet.part("Plan", *lines)
     sheet.part("Undo", plain(plan["undo"]))
 
 
-def _diff_line(line: str) -> Text:
-    """`replicas 3 -> 5`, the old value red, the new one green."""
+def _diff_line(line: str) -> Iterator[Text]:
+    """`replicas 3 -> 5`, the old value red, the new one green; long values below each other."""
     text = plain(line)
     left, arrow, right = text.plain.partition(" -> ")
-    if not arrow:
-        return text
     name, space, old = left.rpartition(" ")
-    return Text(f"{name}{space}").append(old, "red").append(" -> ", "dim").append(right, "green")
+    if not arrow:
+        yield text
+    elif len(text.plain) <= ONE_LINE_DIFF:
+        yield Text(f"{name}{space}").append(old, "red").append(" -> ", "dim").append(right, "green")
+    else:
+        yield Text(name)
+        yield Text(f"- {old}", style="red")
+        yield Text(f"+ {right}", style="green")
 
 
 def guards_part(sheet: Sheet, verdicts: Sequence[View]) -> None:
@@ -117,10 +130,8 @@ def guards_part(sheet: Sheet, verdicts: Sequence[View]) -> None:
         (v for v in verdicts if v["answer"] in GRAVEST_FIRST), key=lambda v: GRAVEST_FIRST.index(v["answer"])
     )
     aside = [v["guardrail"] for v in verdicts if v["answer"] not in GRAVEST_FIRST]
-    against = sum(v["answer"] != "pass" for v in asked)
-    head = plain(f"{against} of {count(len(asked), 'guard')} object", "bold yellow") if against else Text("")
-    if asked and not against:
-        head = plain(f"all {count(len(asked), 'guard')} pass", "green")
+    counts = ((answer, sum(v["answer"] == answer for v in asked)) for answer in GRAVEST_FIRST)
+    head = joined(*(plain(f"{n} {SAYS[a]}", STYLES.get(a, "")) for a, n in counts if n), sep=", ")
     rest = plain(f"not applicable: {', '.join(aside)}", "dim") if aside else None
     sheet.part("Guards", head, aligned(*(_guard(v) for v in asked)), rest)
 

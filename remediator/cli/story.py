@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from remediator.cli.screen import STYLES, clock, moment, plain, short, target, word
@@ -20,6 +20,7 @@ from remediator.cli.sheet import (
     aligned,
     bold,
     guards_part,
+    indented,
     joined,
     plan_part,
     target_part,
@@ -72,9 +73,9 @@ def _head(console: Console, view: View) -> None:
     story = _story(view)
     said = Text(f"{title(story)}:", style=STYLES.get(view["state"], "bold"))
     console.print(joined(wording(story.state).glyph, said, headline(view)))
-    console.print(bold(need(story)) if need(story) else bold(""), end="\n" if need(story) else "")
-    if view["reason"]:
-        console.print(plain(view["reason"]))
+    for line in (bold(need(story)), plain(view["reason"])):
+        if line.plain:
+            console.print(line)
     at = f"ended {clock(view['ended_at'])} UTC" if view["ended"] else f"since {clock(view['since'])} UTC"
     facts = (view["id"], view["episode"], f"cluster {view['cluster']}", at, _left(view))
     console.print(joined(*(plain(fact, "dim") for fact in facts), sep=" · "))
@@ -134,7 +135,8 @@ def _approval_part(sheet: Sheet, view: View) -> None:
     names = ", ".join(f"{c['who']} at {clock(c['at'])} by {c['via']}" for c in given)
     open_ = view["state"] in ("awaiting_approval", "snoozed") or view["waiting_for"] == "ask"
     until = f"until {clock(approval['expires_at'])} UTC" if open_ else ""
-    lines = [joined(f"{len(given)} of {approval['quorum']} agreed", f"({names})" if names else "", until), *paused]
+    agreed = joined(f"{len(given)} of {approval['quorum']} agreed", f"({names})" if names else "")
+    lines = [joined(agreed, until, sep=", "), *paused]
     if open_ and not paused:
         lines += [bold(f"remediator {answer} {view['id']}") for answer in ("approve", "reject")]
     sheet.part("Approval", *lines)
@@ -152,7 +154,7 @@ def _attempt(attempt: View) -> tuple[Text, ...]:
     )
 
 
-def _checks(view: View) -> Iterator[Text]:
+def _checks(view: View) -> Iterator[RenderableType | None]:
     """For each check: a mark per sample, then what it said before the change and says now."""
     before = {c["check"]: c["detail"] for c in view["before"]["checks"]} if view["before"] else {}
     samples = [c for s in view["samples"][-TRACE:] for c in s["checks"]]
@@ -160,17 +162,17 @@ def _checks(view: View) -> Iterator[Text]:
         taken = [c for c in samples if c["check"] == name]
         trace = Text("").join(Text(MARKS[c["answer"]], style=STYLES[c["answer"]]) for c in taken)
         yield joined(bold(name), trace, sep="  ")
-        yield plain(f"before: {before[name]}" if name in before else "", "dim")
-        yield plain(f"now: {taken[-1]['detail']}" if taken else "")
+        yield indented(plain(f"before: {before[name]}" if name in before else "", "dim"))
+        yield indented(plain(f"now: {taken[-1]['detail']}" if taken else ""))
 
 
-def _evidence(view: View, logs: bool) -> Iterator[Text]:
+def _evidence(view: View, logs: bool) -> Iterator[RenderableType | None]:
     for note in view["evidence"]:
         yield joined(bold(note["title"]), note["text"])
         if note["withheld"]:
-            yield plain("log text needs the role operator", "dim")
+            yield indented(plain("log text needs the role operator", "dim"))
         if logs:
-            yield from (plain(line, "dim") for line in note["log"].splitlines()[-LOG_LINES:])
+            yield from (indented(plain(line, "dim")) for line in note["log"].splitlines()[-LOG_LINES:])
 
 
 def _event(event: View) -> tuple[Text, ...]:

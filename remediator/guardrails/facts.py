@@ -88,6 +88,14 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A remediation was opened for this root target (`CLUSTER/Kind/ns/name`) at that moment."""
+
+    target_key: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetFacts:
     """One target with the change planned for it."""
 
@@ -122,6 +130,10 @@ class Facts:
     silences: tuple[Silence, ...] | None = None
     """None = no Alertmanager configured (not applicable, said). Unreadable = in `unknown`."""
     runs: tuple[Run, ...] = ()
+    arrivals: tuple[Arrival, ...] = ()
+    """Of the cluster, within the time that `storm` looks back."""
+    known_workloads: int = 0
+    """Workloads of the cluster that the observer has seen."""
     ladders: int = 0
     """Ladders this episode has already finished."""
     between_rungs: bool = False

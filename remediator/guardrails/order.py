@@ -27,6 +27,7 @@ from remediator.guardrails import (
     rollout_in_progress,
     silenced,
     store_history,
+    storm,
 )
 from remediator.guardrails.answers import cannot_see
 from remediator.guardrails.facts import Facts
@@ -68,6 +69,8 @@ ORDER: tuple[Guard, ...] = _guards(
     protect,
     # what the playbook may do at all
     mode,
+    # one cause or many
+    storm,
     # health and budgets
     rollout_in_progress,
     min_available,

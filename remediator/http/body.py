@@ -29,11 +29,10 @@ class TooMuchAtOnce(Exception):
 class BodyReader:
     """Reads bodies of at most `limit` bytes, at most `budget` bytes of unfinished bodies at any moment."""
 
-    def __init__(self, limit: int, *, budget: int = 0, timeout_s: float = READ_TIMEOUT_S) -> None:
+    def __init__(self, limit: int, *, budget: int) -> None:
         self._limit = limit
-        self._budget = max(budget, limit)
+        self._budget = budget
         self._held = 0
-        self._timeout_s = timeout_s
 
     async def read(self, request: web.Request) -> bytes:
         """The whole body. Raises: BodyTooLarge, BodyTooSlow, BodyBroken, TooMuchAtOnce."""
@@ -52,7 +51,7 @@ class BodyReader:
             raise TooMuchAtOnce
         self._held += reserved
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(READ_TIMEOUT_S):
                 return await self._pieces(request)
         except TimeoutError:
             raise BodyTooSlow from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self, TypeVar
 
 import orjson
@@ -62,7 +62,10 @@ class _Until(_Request):
         return self
 
     def end(self, now: datetime) -> datetime | None:
-        return now + self.for_ if self.for_ is not None else self.until
+        """The moment, in UTC."""
+        if self.for_ is not None:
+            return now + self.for_
+        return self.until.astimezone(UTC) if self.until else None
 
 
 class Snooze(_Until):

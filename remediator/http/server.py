@@ -19,6 +19,8 @@ from remediator.service import Service
 IDLE_TIMEOUT_S = 75.0
 """Of a connection without a request, and of one whose headers dribble in."""
 BACKLOG = 1024
+LINGER_S = 2.0
+"""How long the rest of a refused body is read away, so that the sender gets to read the answer."""
 SHUTDOWN_S = 10.0
 SOCKET_MODE = 0o660
 
@@ -46,6 +48,7 @@ class Listening:
             access_log=None,  # one line per webhook would be most of the log; metrics count them
             handle_signals=False,
             keepalive_timeout=IDLE_TIMEOUT_S,
+            lingering_time=LINGER_S,
             shutdown_timeout=SHUTDOWN_S,
         )
         self.port = 0

@@ -38,6 +38,7 @@ def playbook_schema(
         definitions["Collect"] = _one_key("One piece of evidence: kind and arguments.", kinds)
     else:
         definitions["Collect"] = {"type": "object", "minProperties": 1, "maxProperties": 1}
+    schema["properties"]["params"]["additionalProperties"] = False  # the pattern is the only way to write a name
     _targets(schema, definitions)
     _steps(definitions["Step"], check_kinds, actions, definitions)
     _rungs(definitions["Escalation"])

@@ -152,6 +152,7 @@ def assemble(
         new_id=ids,
         poke=runner.poke,
     )
+    runner.take_alerts = intake.take_all
     return Core(
         ports=ports,
         runner=runner,

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from remediator.actions.view import Revision
 from remediator.alerts.alert import Alert
-from remediator.guardrails.facts import EffectiveLimits, Pause, Run
+from remediator.guardrails.facts import Arrival, EffectiveLimits, Pause, Run
 from remediator.guardrails.verdict import Verdict
 from remediator.objects import ObjectRef
 from remediator.people.outbox_rows import OutboxMessage
@@ -253,6 +253,14 @@ class Journal(Protocol):
     # Facts for the guardrails ---------------------------------------------------------------------------------------
     async def runs(self, now: datetime, window: timedelta) -> tuple[Run, ...]:
         """Everything running, plus everything reserved or ended within the window."""
+        ...
+
+    async def arrivals(self, cluster: str, since: datetime) -> tuple[Arrival, ...]:
+        """Root targets that remediations were opened for since then; rungs of a ladder do not count."""
+        ...
+
+    async def known_workloads(self, cluster: str) -> int:
+        """Workloads that the observer has rows of."""
         ...
 
     async def episode(self, episode_id: str) -> Episode | None: ...

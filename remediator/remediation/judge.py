@@ -82,14 +82,14 @@ def judge(
     """The verdict at `now`. `before` was taken at planning; `samples` may come in any order."""
     counted = sorted((s for s in samples if s.taken_at > effect_at), key=_sort_key)
     counted = [s for s in counted if s.taken_at >= effect_at + verify.settle]
-    rows = {name: _Row() for s in counted for name in sorted(c.check for c in s.checks)}
+    rows: dict[str, _Row] = {}
     verdict: VerdictWord = "pending"
     used = 0
     for sample_set in counted:
         used += 1
         answers = _by_name(sample_set)
-        for name, row in rows.items():
-            row.count(answers.get(name), effect_at)
+        for name in {*rows, *answers}:
+            rows.setdefault(name, _Row()).count(answers.get(name), effect_at)
         if any(row.bad >= verify.failures for row in rows.values()):
             verdict = "failed"
             break
@@ -101,7 +101,8 @@ def judge(
         verdict = "inconclusive"
     return Judgement(
         verdict=verdict,
-        lines=tuple(_line(name, row, verify) for name, row in rows.items()) or (_nothing_yet(verify, effect_at),),
+        lines=tuple(_line(name, row, verify) for name, row in sorted(rows.items()))
+        or (_nothing_yet(verify, effect_at),),
         clearing=clearing,
         worse_because=_worse_in_each(before, counted[:used][-verify.failures :], verify.failures),
     )
@@ -158,8 +159,10 @@ def _by_name(sample_set: SampleSet) -> dict[str, CheckSample]:
     return found
 
 
-def _sort_key(sample_set: SampleSet) -> tuple[datetime, str]:
-    return sample_set.taken_at, repr(sample_set.checks)
+def _sort_key(sample_set: SampleSet) -> tuple[object, ...]:
+    """By time; the rest only settles ties, so that the order of arrival never matters."""
+    ties = ((c.check, c.answer, c.taken_at, c.clearing, c.badness or 0.0, c.detail) for c in sample_set.checks)
+    return sample_set.taken_at, tuple(ties), -1 if sample_set.available is None else sample_set.available
 
 
 def _line(name: str, row: _Row, verify: Verify) -> str:

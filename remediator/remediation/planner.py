@@ -19,6 +19,7 @@ from remediator.actions.render import marker_of, render
 from remediator.actions.view import View
 from remediator.actions.workload import template_hash
 from remediator.errors import CannotSee, Conflict, EffectError, NotFound, ReadError, Refused, TargetGone, Unavailable
+from remediator.guardrails import storm
 from remediator.guardrails.explain import explain
 from remediator.guardrails.facts import AlertFact, EffectiveLimits, Facts, TargetFacts
 from remediator.guardrails.order import evaluate
@@ -124,7 +125,7 @@ class Planner:
             alerts_quiet_since=quiet,
             undo_text=_undo_text(r.spec, proposals),
             workload_uid=uid_of(target.target),
-            template_hash=template_hash(target.target) if target.ref.kind in WORKLOADS else "",
+            template_hash=template_hash(target.target["spec"]["template"]) if target.ref.kind in WORKLOADS else "",
         )
         verdicts = (*evaluate(facts), *objections)
         return PlanMade(plan=plan, verdicts=verdicts, explanation=explain(verdicts, subject=_subject(plan)))
@@ -303,8 +304,13 @@ class Planner:
         limits = self.limits(r.spec)
         unknown: dict[str, str] = {}
         silences = await self._silenced(unknown)
-        runs, pauses, episode = await asyncio.gather(
-            self._journal.runs(now, limits.rate_window), self._journal.pauses(now), self._journal.episode(r.episode)
+        window = max(limits.rate_window, limits.cooldown_success, limits.cooldown_failure)
+        runs, pauses, episode, arrivals, workloads = await asyncio.gather(
+            self._journal.runs(now, window),
+            self._journal.pauses(now),
+            self._journal.episode(r.episode),
+            self._journal.arrivals(r.cluster, now - storm.LOOK_BACK),
+            self._journal.known_workloads(r.cluster),
         )
         marker = await self._foreign_marker(proposals)
         return Facts(
@@ -340,6 +346,8 @@ class Planner:
             pauses=pauses,
             silences=silences,
             runs=tuple(x for x in runs if x.remediation_id != r.id),
+            arrivals=arrivals,
+            known_workloads=workloads,
             ladders=episode.ladders if episode else 0,
             between_rungs=bool(r.parent),
             approved=r.state is State.APPROVED,

@@ -64,6 +64,10 @@ Observer = Callable[[Decision], None]
 """Metrics and logs."""
 
 
+async def _nothing() -> None:
+    return None
+
+
 class Runner:
     """One runner per process. `holder` is unique per process start."""
 
@@ -97,6 +101,8 @@ class Runner:
         self._on_frozen = on_frozen
         self._lease = lease
         self._concurrency = concurrency
+        self.take_alerts: Callable[[], Awaitable[object]] = _nothing
+        """Set by the assembly: place every accepted alert."""
         self._poked = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._evidence: dict[str, Sequence[Evidence]] = {}
@@ -307,6 +313,8 @@ class Runner:
         match r.state:
             case State.RECEIVED | State.PLANNED | State.HELD:
                 if r.spec is None:
+                    # A storm counts all alerts of one delivery before any of them is decided.
+                    await self.take_alerts()
                     return await self._chooser.choose(r)
                 return await self._plan(r)
             case State.AWAITING_APPROVAL | State.SNOOZED:

@@ -237,7 +237,7 @@ async def _by_selector(look: _Look, hint: Hint) -> _Answer:
         raise TargetUnclear(f"{_said(hint)}, but {ref} has no selector, so it does not say which pods are behind it")
     labels = ",".join(f"{name}={value}" for name, value in sorted(selector.items()))
     pods = (await look.cluster.list("Pod", hint.namespace, labels=labels)).items
-    answers = [await look.chain(pod) for pod in _one_per_controller(pods)]
+    answers = [await look.chain(pod) for pod in pods if _is_running(pod)]
     targets = {_target(chain).ref: chain for chain in answers}
     if len(targets) != 1:
         found = f"pods of {_listed(targets)}" if targets else "no running pod"
@@ -313,16 +313,6 @@ def _target(chain: Sequence[_Link]) -> _Target:
     known = [(link, link.found) for link in chain if link.found is not None]
     link, found = next(((link, found) for link, found in known if link.ref.kind not in _PARTS), known[-1])
     return _Target(link.ref, link.uid, found)
-
-
-def _one_per_controller(pods: Iterable[Object]) -> list[Object]:
-    """One running pod of each controller, so that a service of 200 pods costs one chain."""
-    chosen: dict[str, Object] = {}
-    for pod in pods:
-        if _is_running(pod):
-            controller = controller_of(pod)
-            chosen.setdefault(str(controller["uid"]) if controller else uid_of(pod), pod)
-    return list(chosen.values())
 
 
 def _is_running(pod: Object) -> bool:

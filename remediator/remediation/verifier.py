@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from remediator.actions.view import View
+from remediator.errors import ReadError
 from remediator.objects import WORKLOADS, Object, ObjectRef
 from remediator.playbooks.expressions import Scope
 from remediator.playbooks.model import Check
@@ -22,7 +23,7 @@ from remediator.remediation.promql import Render
 from remediator.remediation.samples import SampleSet
 from remediator.remediation.scopes import Scopes
 from remediator.remediation.state import Remediation
-from remediator.remediation.verify import sample_all
+from remediator.remediation.verify import sample_all, templates_of
 
 ROLLOUT = Check(kind="rollout")
 QUIET = Check(kind="alert_resolved")
@@ -55,13 +56,15 @@ class Verifier:
         if r.spec is None or r.mode == "observe":
             return None
         targets = (CheckTarget(view.ref, str(view.target["metadata"].get("uid", ""))),)
-        context = self._context(r, records, targets, objects={view.ref: view.target}, since=None)
+        context = self._context(r, records, targets, objects={view.ref: view.target}, since=None, view=view)
         return await sample_all(r.spec.verify.checks, context)
 
     async def sample(self, r: Remediation) -> SampleSet:
         """The checks of the present phase, once. Raises: JournalUnavailable."""
         records = await self._journal.alerts(r.alerts)
-        return await sample_all(verify_of(r).checks, self._context(r, records, self._targets(r), since=r.acted_at))
+        checks = verify_of(r).checks
+        view = await self._view_for(r, checks)
+        return await sample_all(checks, self._context(r, records, self._targets(r), since=r.acted_at, view=view))
 
     async def rollout(self, r: Remediation) -> SampleSet:
         """Whether all copies of what was undone are back."""
@@ -73,7 +76,8 @@ class Verifier:
             return False
         records = await self._journal.alerts(r.alerts)
         assert r.spec is not None
-        context = self._context(r, records, self._targets(r), since=r.acted_at)
+        view = await self._view_for(r, r.spec.verify.checks)
+        context = self._context(r, records, self._targets(r), since=r.acted_at, view=view)
         return is_worse(r.plan.before, await sample_all(r.spec.verify.checks, context))
 
     async def collect(self, r: Remediation) -> tuple[Evidence, ...]:
@@ -82,7 +86,9 @@ class Verifier:
             return ()
         records = await self._journal.alerts(r.alerts)
         targets = self._targets(r) or ((CheckTarget(r.target),) if r.target else ())
-        return await collect_all(r.spec.collect, self._context(r, records, targets, since=None))
+        wanted = tuple(Check(kind=c.kind, args=c.args) for c in r.spec.collect)
+        view = await self._view_for(r, wanted)
+        return await collect_all(r.spec.collect, self._context(r, records, targets, since=None, view=view))
 
     async def gate(self, r: Remediation) -> GateSampled:
         """A `check` step, asked once. Raises: JournalUnavailable."""
@@ -90,7 +96,8 @@ class Verifier:
         check = r.spec.steps[r.step].check
         assert check is not None
         records = await self._journal.alerts(r.alerts)
-        context = self._context(r, records, self._targets(r), since=r.acted_at)
+        view = await self._view_for(r, (check,))
+        context = self._context(r, records, self._targets(r), since=r.acted_at, view=view)
         found = (await sample_all((check,), context)).checks[0]
         return GateSampled(answer=found.answer, detail=found.detail)
 
@@ -110,6 +117,17 @@ class Verifier:
             return None
         return r.quiet_since or found.taken_at
 
+    async def _view_for(self, r: Remediation, checks: Sequence[Check]) -> View | None:
+        """The target as `${target...}` in checks may ask for it, read only where one does; None = it cannot be read."""
+        if r.target is None or r.root is None or not any("target" in text for text in templates_of(checks)):
+            return None
+        try:
+            found = await self._clusters[r.cluster].get(r.target)
+        except ReadError:
+            return None  # the check that needs it says that its target is not known, which is no verdict
+        unread = dict.fromkeys(("pods", "revisions"), "not read for checks")
+        return View(target=found, ref=r.target, root=r.root, read_at=self._clock.now(), unreadable=unread)
+
     def _targets(self, r: Remediation) -> tuple[CheckTarget, ...]:
         if r.plan is None:
             return (CheckTarget(r.target),) if r.target is not None and r.target.kind in WORKLOADS else ()
@@ -123,9 +141,10 @@ class Verifier:
         *,
         since: datetime | None,
         objects: Mapping[ObjectRef, Object] | None = None,
+        view: View | None = None,
     ) -> CheckContext:
         now = self._clock.now()
-        scope = self._scopes.scope(r.spec, records[0].alert if records else None, None, now) if r.spec else None
+        scope = self._scopes.scope(r.spec, records[0].alert if records else None, view, now) if r.spec else None
         return CheckContext(
             cluster=self._clusters[r.cluster],
             targets=targets,

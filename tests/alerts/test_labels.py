@@ -190,6 +190,20 @@ def test_job_speaks_before_service_and_container():
     assert hints(**labels, job="kube-state-metrics") == [("Pod", "pod")]
 
 
+def test_a_sidecar_does_not_make_its_pod_an_exporter():
+    """A service that the pod is named after is the exporter's own only where the job says exporter."""
+    labels = {"service": "redis", "pod": "redis-0", "namespace": "shop"}
+    assert hints(**labels, container="redis-exporter") == [("Pod", "pod")]
+    assert hints(**labels, job="redis-exporter") == []
+
+
+@pytest.mark.parametrize("job", ["kubelet", "node-exporter", "windows-exporter"])
+def test_address_of_a_node(job):
+    """These run in the node's network, so their address can only be a node's."""
+    (hint,) = target_hints({"job": job, "instance": "10.0.0.1:10250"}, RULES)
+    assert hint == Hint("Node", "", "10.0.0.1", "instance", "node address")
+
+
 @pytest.mark.parametrize("exported", ["namespace", "pod", "container", "service", "node", "instance"])
 def test_renamed_label_gives_the_middleman_away(exported):
     """exported_X exists only where somebody reports on somebody else, so plain pod, service, node, instance go."""
@@ -297,6 +311,16 @@ def test_a_label_with_another_meaning_loses_its_own():
     assert target_hints({"service": "api", "namespace": "shop"}, rules) == (
         Hint("Deployment", "shop", "api", "service"),
     )
+
+
+def test_a_pod_label_that_means_something_else():
+    """The same where its own meaning would be the stronger one."""
+    assert hints(LabelRules(names={"pod": "service"}), pod="api", namespace="shop") == [("Service", "pod")]
+
+
+def test_an_address_can_be_named_too():
+    """Every label of the list is a meaning."""
+    assert hints(LabelRules(names={"host": "instance"}), host="10.0.0.1:80") == [("Node", "host")]
 
 
 @pytest.mark.parametrize("meaning", ["namespace", "deployment"])

@@ -296,6 +296,16 @@ async def test_owners_that_go_round(cluster):
     assert "more than 5 controllers" in await refusal(cluster, replicaset="a")
 
 
+async def test_owners_without_end(cluster):
+    """The same where each is another one: reading stops."""
+    chain = [made("ReplicaSet", "r9")]
+    for number in range(8, -1, -1):
+        chain.append(made("ReplicaSet", f"r{number}", owner=chain[-1]))
+    cluster.add(*chain)
+    assert "more than 5 controllers" in await refusal(cluster, replicaset="r0")
+    assert len(cluster.reads) == 6
+
+
 async def test_autoscaler_without_its_workload(cluster):
     """It is still what the alert is about."""
     cluster.remove(ref("Deployment", "api"))
@@ -337,7 +347,7 @@ async def test_service_that_does_not_say_one(cluster, spec, message):
 
 
 async def test_service_reads_each_controller_once(cluster):
-    """Two hundred pods of one ReplicaSet cost as much as one."""
+    """Two hundred pods of one ReplicaSet cost as many reads as one."""
     cluster.add(*(made("Pod", f"api-7d9-{i}", owner=API_RS, labels={"app": "api"}) for i in range(200)))
     await resolve(cluster, service="api-svc")
     assert len(cluster.reads) == 4  # service, pods, ReplicaSet, Deployment

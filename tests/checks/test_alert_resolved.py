@@ -21,7 +21,8 @@ QUERY = 'sum(rate(http_requests_total{code=~"5.."}[5m])) / sum(rate(http_request
 
 
 def rule(name: str = "HighErrorRate", last: datetime | None = LATELY, **more: Any) -> AlertRule:
-    return AlertRule(**{"name": name, "query": QUERY, "interval_s": 30.0, "last_evaluation": last} | more)
+    given: dict[str, Any] = {"name": name, "query": QUERY, "interval_s": 30.0, "last_evaluation": last}
+    return AlertRule(**given | more)
 
 
 def series(state: str = "firing", name: str = "HighErrorRate", **labels: str) -> Sample:
@@ -235,7 +236,7 @@ async def test_all_joined_alerts_must_be_gone() -> None:
     assert (found.answer, found.badness) == ("bad", 0.5)
 
 
-CRASHING = {"pod": "api-7d9f-bcdfg", "container": "app"}
+CRASHING: dict[str, Any] = {"pod": "api-7d9f-bcdfg", "container": "app"}
 
 
 @pytest.mark.parametrize(
@@ -289,15 +290,18 @@ async def test_label_values_cannot_become_promql() -> None:
     )
 
 
+ODD: dict[str, Any] = {"my.label": "x"}
+
+
 def test_labels_that_classic_promql_cannot_write_are_compared_here() -> None:
-    matchers = alert_matchers(alert(**{"my.label": "x"}), context())
+    matchers = alert_matchers(alert(**ODD), context())
     assert matchers == ('alertname="HighErrorRate"', 'namespace=~"|shop"')
 
 
 async def test_a_label_compared_here_still_tells_alerts_apart() -> None:
     found = await ask(
         prometheus(series(**{"my.label": "y"}), seen=(series(**{"my.label": "x"}),)),
-        alerts=(alert(**{"my.label": "x"}),),
+        alerts=(alert(**ODD),),
     )
     assert found.answer == "good"
 

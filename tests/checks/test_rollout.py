@@ -65,7 +65,13 @@ async def test_no_copies_can_be_what_is_wanted() -> None:
 
 
 def stateful(**status: Any) -> dict[str, Any]:
-    given = {"observedGeneration": 2, "replicas": 3, "readyReplicas": 3, "availableReplicas": 3, "updatedReplicas": 3}
+    given: dict[str, Any] = {
+        "observedGeneration": 2,
+        "replicas": 3,
+        "readyReplicas": 3,
+        "availableReplicas": 3,
+        "updatedReplicas": 3,
+    }
     given |= {"currentRevision": "b", "updateRevision": "b"}
     partition = status.pop("partition", 0)
     return {

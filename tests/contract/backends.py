@@ -101,7 +101,7 @@ class Real:
                 await asyncio.sleep(0.05)
 
     async def rest(self) -> None:
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.5)
 
     async def restricted(self) -> Cluster:
         client, account = self._plane.client, "restricted"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import datetime
-
 import pytest
 
 from remediator.adapters.sql.journal import SqlJournal
-from remediator.people.outbox_rows import OutboxChannel, OutboxMessage, OutboxRow, OutboxStore
-from remediator.ports import MessageRef
+from remediator.people.outbox_rows import OutboxStore
 from remediator.remediation.journal import Journal, ReservationRefused, StaleRemediation
 from remediator.remediation.state import State
 from tests.journal.given import ended, moved, opened, request, reserved, to
@@ -22,37 +18,10 @@ def both_ports(journal: SqlJournal) -> tuple[Journal, OutboxStore]:
     return journal, journal
 
 
-class Outbox:
-    """The contract's view of a journal."""
-
-    def __init__(self, journal: SqlJournal) -> None:
-        self._journal = journal
-
-    async def add(self, message: OutboxMessage, now: datetime) -> None:
-        await self._journal.store_messages([message], now)
-
-    async def due(
-        self, channel: OutboxChannel, now: datetime, limit: int, *, skip: Collection[str] = ()
-    ) -> tuple[OutboxRow, ...]:
-        return await self._journal.due(channel, now, limit, skip=skip)
-
-    async def merge(self, row: OutboxRow, superseded: Collection[int]) -> None:
-        await self._journal.merge(row, superseded)
-
-    async def sent(self, row_id: int, ref: MessageRef | None, now: datetime) -> None:
-        await self._journal.sent(row_id, ref, now)
-
-    async def failed(self, row_id: int, error: str, retry_at: datetime | None, now: datetime) -> None:
-        await self._journal.failed(row_id, error, retry_at, now)
-
-    async def message_ref(self, key: str) -> MessageRef | None:
-        return await self._journal.message_ref(key)
-
-
 class TestSqlOutbox(OutboxContract):
     @pytest.fixture
-    def outbox(self, journal: SqlJournal) -> Outbox:
-        return Outbox(journal)
+    def outbox(self, journal: SqlJournal) -> SqlJournal:
+        return journal
 
 
 async def test_messages_are_stored_with_their_transition(journal: SqlJournal) -> None:

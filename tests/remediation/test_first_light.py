@@ -428,3 +428,19 @@ async def test_a_restart_of_the_process_goes_on_where_it_was() -> None:
     r = await after.run_until("succeeded")
     assert len(after.writes()) == 1
     assert r.epoch > 0
+
+
+async def test_a_storm_of_one_delivery_is_held_before_any_is_decided() -> None:
+    """Nine services at once have one cause; not even the first of them is restarted."""
+    world = World(restart_playbook())
+    names = [f"svc-{n}" for n in range(9)]
+    for name in names:
+        world.cluster.apply(deployment(name))
+    world.cluster.advance(60)
+    await world.deliver(*(world.make_alert(deployment=name) for name in names))
+    await world.run_for(60)
+    found = await world.all()
+    assert len(found) == 9
+    assert {r.state for r in found} == {State.HELD}
+    assert all("storm" in r.reason for r in found)
+    assert world.writes() == []

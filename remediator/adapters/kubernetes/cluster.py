@@ -49,6 +49,8 @@ LIST_RESTARTS = 3
 """How often a list begins anew because its continue token expired (410)."""
 WATCH_S = 60.0
 """The server ends a watch after this; reopening is cheap, and a dead connection is noticed soon after."""
+SILENCE_S = 15.0
+"""How much longer than `watch_s` a watch may be silent: a half-open connection would be so for ever."""
 LOG_OVERFETCH = 16
 LOG_MOST = 4 * 2**20
 MAX_WATCH_LINE = 16 * 2**20
@@ -183,7 +185,7 @@ class KubernetesCluster:
         }
         call = Call("GET", _path(collection_path, self._kind(kind), namespace), tuple(query.items()))
         try:
-            async with self._transport.stream(call, silence_s=self._watch_s + 15) as response:
+            async with self._transport.stream(call, silence_s=self._watch_s + SILENCE_S) as response:
                 if response.status != 200:
                     if response.status == 401:
                         await self._refresh(self._credentials_epoch)

@@ -40,6 +40,9 @@ SPEC: dict[str, dict[str, Any]] = {
     "HorizontalPodAutoscaler": {"minReplicas": 1},
 }
 
+ZEROS = {"paused": False, "unschedulable": False, "minReadySeconds": 0, "hostNetwork": False}
+"""Fields of a spec that the API server leaves out when they say nothing."""
+
 ROLLING: dict[str, tuple[str, dict[str, Any]]] = {
     "Deployment": ("strategy", {"maxSurge": "25%", "maxUnavailable": "25%"}),
     "StatefulSet": ("updateStrategy", {"partition": 0}),
@@ -78,6 +81,8 @@ def with_defaults(obj: Obj) -> Obj:
     spec = obj.get("spec")
     if not isinstance(spec, dict):
         return obj
+    if any(spec.get(field) == zero for field, zero in ZEROS.items() if field in spec):
+        spec = {k: v for k, v in spec.items() if k not in ZEROS or v != ZEROS[k]}
     filled = _fill(spec, SPEC.get(obj["kind"], {}))
     if obj["kind"] in ROLLING:
         filled = _rolling(filled, *ROLLING[obj["kind"]])
@@ -90,7 +95,7 @@ def with_defaults(obj: Obj) -> Obj:
             filled = _job_template(filled)
         case _:
             pass
-    return obj if filled is spec else {**obj, "spec": filled}
+    return obj if filled is obj["spec"] else {**obj, "spec": filled}
 
 
 def _fill(mapping: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

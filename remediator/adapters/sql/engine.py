@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool
 
 from remediator.adapters.sql.lock import ProcessLock
 from remediator.adapters.sql.migrate import migrate
@@ -59,7 +59,7 @@ def _sqlite_engine(url: str, begin: str, *, memory: bool = False) -> Engine:
         raise JournalUnavailable(f"SQLite {needed} or newer is needed, this Python has {sqlite3.sqlite_version}")
     engine = create_engine(
         url,
-        poolclass=StaticPool if memory else NullPool,
+        poolclass=NullPool,
         # The threads never share a connection at one moment, but they are closed by another one at the end.
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
         hide_parameters=True,
@@ -157,31 +157,33 @@ class SqliteFile:
 
 
 class SqliteMemory:
-    """A database that lives as long as this object: in a simulation it outlives the service that crashes on it."""
+    """A database that lives as long as this object: in a simulation it outlives the service that crashes on it.
 
+    It has one connection at a time. Connecting again is what a restart is: what was committed is copied into a new
+    connection, and whoever still has the old one can neither commit nor disturb.
+    """
+
+    _engine: Engine | None = None
+    """One for all of them: it remembers every statement it has compiled, and a simulation opens thousands."""
     _template: sqlite3.Connection | None = None
-    """Migrated once, then copied: a simulation opens thousands."""
+    """Migrated once, then copied."""
 
     def __init__(self) -> None:
-        self._engine = _sqlite_engine("sqlite://", "BEGIN", memory=True)
-        self._connection = self._engine.connect()
-        if SqliteMemory._template is None:
-            migrate(self._connection)
-            SqliteMemory._template = sqlite3.connect(":memory:", check_same_thread=False)
-            _driver(self._connection).backup(SqliteMemory._template)
-        else:
-            SqliteMemory._template.backup(_driver(self._connection))
+        self._connection: Connection | None = None
 
     def connect_writer(self) -> Connection:
-        """The one connection; what a crash left open on it is rolled back, as a real database would."""
-        if self._connection.in_transaction():
-            self._connection.rollback()
-        driver = _driver(self._connection)
-        if driver.in_transaction:
-            driver.rollback()
+        before, self._connection = self._connection, self._blank()
+        if before is None:
+            self._migrated().backup(_driver(self._connection))
+        else:
+            old = _driver(before)
+            old.rollback()
+            old.backup(_driver(self._connection))
+            before.invalidate()
         return self._connection
 
     def connect_reader(self) -> Connection:
+        assert self._connection is not None, "connect_writer comes first"
         return self._connection
 
     def in_transaction(self, connection: Connection) -> bool:
@@ -198,5 +200,21 @@ class SqliteMemory:
 
     def dispose(self) -> None:
         """For good."""
-        self._connection.close()
-        self._engine.dispose()
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+
+    @classmethod
+    def _blank(cls) -> Connection:
+        if cls._engine is None:
+            cls._engine = _sqlite_engine("sqlite://", "BEGIN", memory=True)
+        return cls._engine.connect()
+
+    @classmethod
+    def _migrated(cls) -> sqlite3.Connection:
+        if cls._template is None:
+            cls._template = sqlite3.connect(":memory:", check_same_thread=False)
+            with cls._blank() as connection:
+                migrate(connection)
+                _driver(connection).backup(cls._template)
+        return cls._template

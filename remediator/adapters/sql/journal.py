@@ -25,7 +25,7 @@ from remediator.adapters.sql.engine import Database, SqliteFile, SqliteMemory
 from remediator.adapters.sql.inline import Faults, InlineWriter
 from remediator.adapters.sql.writer import Hooks, ThreadWriter, Writer
 from remediator.alerts.alert import Alert
-from remediator.guardrails.facts import Pause, Run
+from remediator.guardrails.facts import Arrival, Pause, Run
 from remediator.objects import ObjectRef
 from remediator.people.outbox_rows import OutboxChannel, OutboxMessage, OutboxRow
 from remediator.ports import MessageRef
@@ -182,6 +182,12 @@ class SqlJournal:
 
     async def runs(self, now: datetime, window: timedelta) -> tuple[Run, ...]:
         return await self._writer.read(lambda c: reservations_sql.runs(c, now, window))
+
+    async def arrivals(self, cluster: str, since: datetime) -> tuple[Arrival, ...]:
+        return await self._writer.read(lambda c: firing_sql.arrivals(c, cluster, since))
+
+    async def known_workloads(self, cluster: str) -> int:
+        return await self._writer.read(lambda c: firing_sql.known_workloads(c, cluster))
 
     async def episode(self, episode_id: str) -> Episode | None:
         return await self._writer.read(lambda c: episodes_sql.get(c, episode_id))

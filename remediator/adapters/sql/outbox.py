@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select, update
 
 from remediator.adapters.sql.dialect import upsert
 from remediator.adapters.sql.schema import message_refs, outbox
@@ -41,20 +41,21 @@ def due(
     connection: Connection, channel: OutboxChannel, now: datetime, limit: int, skip: Collection[str]
 ) -> tuple[OutboxRow, ...]:
     """Pending and due rows, oldest first; a key waits as a whole, for its oldest pending row."""
-    older = outbox.alias("older")
-    first_of_key = (
-        select(func.min(older.c.id))
-        .where(older.c.channel == outbox.c.channel, older.c.key == outbox.c.key, older.c.state == IS_PENDING)
-        .scalar_subquery()
+    oldest_ids = (
+        select(func.min(outbox.c.id))
+        .where(outbox.c.state == IS_PENDING, outbox.c.channel == channel)
+        .group_by(outbox.c.key)
     )
-    first = outbox.alias("first")
+    oldest = outbox.alias("oldest")
     query = (
         select(outbox)
+        .join(oldest, and_(oldest.c.channel == outbox.c.channel, oldest.c.key == outbox.c.key))
         .where(
             outbox.c.state == IS_PENDING,
             outbox.c.channel == channel,
             outbox.c.due_at <= to_us(now),
-            exists().where(first.c.id == first_of_key, first.c.due_at <= to_us(now)),
+            oldest.c.id.in_(oldest_ids),
+            oldest.c.due_at <= to_us(now),
         )
         .order_by(outbox.c.id)
         .limit(limit)

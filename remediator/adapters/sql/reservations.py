@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, true, union, update
 
 from remediator.adapters.sql.schema import locks, remediations, reservations
 from remediator.adapters.sql.values import from_us, maybe_time, span_us, to_us
@@ -118,19 +118,18 @@ def _spent(connection: Connection, remediation_id: str, request: ReserveRequest,
     window = request.limits.rate_window
     after = _stamp(connection, now) - span_us(window)
     for scope, limit, here in _tokens(request):
-        # One remediation is one, however often it had to begin: its latest reservation counts.
-        latest = func.max(reservations.c.at)
-        times = connection.scalars(
-            select(latest)
+        rows = connection.execute(
+            select(reservations.c.remediation_id, reservations.c.at)
             .where(
-                reservations.c.refunded_at.is_(None),
                 reservations.c.at > after,
+                reservations.c.refunded_at.is_(None),
                 reservations.c.remediation_id != remediation_id,
                 here,
             )
-            .group_by(reservations.c.remediation_id)
-            .order_by(latest)
-        ).all()
+            .order_by(reservations.c.at)
+        )
+        # One remediation is one, however often it had to begin: its latest reservation counts.
+        times = sorted({row.remediation_id: row.at for row in rows}.values())
         if len(times) >= limit:
             free = from_us(times[len(times) - limit]) + window
             spent = f"{scope} {len(times)}/{limit} in {about(window)}"
@@ -209,6 +208,14 @@ def runs(connection: Connection, now: datetime, window: timedelta) -> tuple[Run,
     the slot now, without a token: that one it takes when it reserves.
     """
     after = to_us(now) - span_us(window)
+    # A union, because each part has an index; joined by OR, none of them would be used.
+    ended = remediations.c.ended_at > after
+    wanted = union(
+        select(reservations.c.id).where(reservations.c.released_at.is_(None)),
+        select(reservations.c.id).where(reservations.c.released_at > after),
+        select(reservations.c.id).where(reservations.c.at > after),
+        select(reservations.c.id).join(remediations, remediations.c.id == reservations.c.remediation_id).where(ended),
+    )
     rows = connection.execute(
         select(
             reservations,
@@ -217,14 +224,7 @@ def runs(connection: Connection, now: datetime, window: timedelta) -> tuple[Run,
             remediations.c.outcome,
         )
         .select_from(reservations.outerjoin(remediations, remediations.c.id == reservations.c.remediation_id))
-        .where(
-            or_(
-                reservations.c.released_at.is_(None),
-                reservations.c.at > after,
-                reservations.c.released_at > after,
-                remediations.c.ended_at > after,
-            )
-        )
+        .where(reservations.c.id.in_(wanted))
         .order_by(reservations.c.at, reservations.c.id)
     ).all()
     found = []

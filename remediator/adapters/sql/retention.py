@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, or_, select, update
 
 from remediator.adapters.sql.schema import (
     alerts,
@@ -29,6 +29,8 @@ from remediator.adapters.sql.schema import (
 from remediator.adapters.sql.values import to_us
 
 BATCH = 500
+REMEDIATIONS_BATCH = 25
+"""Each with some dozens of events."""
 
 RESOLVED_ALERTS = timedelta(days=7)
 SILENT_ALERTS = timedelta(days=30)
@@ -80,21 +82,11 @@ def steps(now: datetime) -> Iterator[tuple[str, Step]]:
             )
         ),
     )
-    yield "remediations", _delete(remediations, remediations.c.seq, remediations.c.ended_at < before(RECORDS))
-    for table, owner in ((events, events.c.remediation_id), (reservations, reservations.c.remediation_id)):
-        orphaned = owner.not_in(select(remediations.c.id))
-        yield table.name, _delete(table, table.c.id, and_(table.c.at < before(RECORDS), orphaned))
-    used = select(events.c.facts_hash).where(events.c.facts_hash.is_not(None))
-    yield "facts", _delete(facts, facts.c.hash, and_(facts.c.at < before(RECORDS), facts.c.hash.not_in(used)))
-    with_remediations = select(remediations.c.episode_id)
-    yield (
-        "episodes",
-        _delete(
-            episodes,
-            episodes.c.id,
-            and_(episodes.c.closed_at < before(RECORDS), episodes.c.id.not_in(with_remediations)),
-        ),
-    )
+    yield "remediations", _delete_with_what_is_theirs(remediations.c.ended_at < before(RECORDS))
+    unused = ~exists().where(events.c.facts_hash == facts.c.hash)
+    yield "facts", _delete(facts, facts.c.hash, and_(facts.c.at < before(RECORDS), unused))
+    empty = ~exists().where(remediations.c.episode_id == episodes.c.id)
+    yield "episodes", _delete(episodes, episodes.c.id, and_(episodes.c.closed_at < before(RECORDS), empty))
     yield "attempts", _delete(attempts, attempts.c.id, attempts.c.at < before(EFFECTS))
     yield (
         "outbox",
@@ -121,6 +113,18 @@ def _delete(table: Table, key: ColumnElement[Any], where: ColumnElement[bool]) -
     def step(connection: Connection) -> int:
         some = select(key).where(where).limit(BATCH)
         return connection.execute(delete(table).where(key.in_(some))).rowcount
+
+    return step
+
+
+def _delete_with_what_is_theirs(where: ColumnElement[bool]) -> Step:
+    """Whole remediations: a record is never cut in the middle, its chain would not hold."""
+
+    def step(connection: Connection) -> int:
+        ids = connection.scalars(select(remediations.c.id).where(where).limit(REMEDIATIONS_BATCH)).all()
+        for column in (events.c.remediation_id, reservations.c.remediation_id, remediations.c.id):
+            connection.execute(delete(column.table).where(column.in_(ids)))
+        return BATCH if len(ids) == REMEDIATIONS_BATCH else len(ids)
 
     return step
 

@@ -127,6 +127,13 @@ Index(
     postgresql_where=episodes.c.closed_at.is_(None),
 )
 
+Index(
+    "ix_episodes_closed",
+    episodes.c.closed_at,
+    sqlite_where=episodes.c.closed_at.is_not(None),
+    postgresql_where=episodes.c.closed_at.is_not(None),
+)
+
 remediations = Table(
     "remediations",
     metadata,
@@ -179,6 +186,7 @@ Index(
     postgresql_where=text("state = 'received' AND root_key <> ''"),
 )
 Index("ix_remediations_episode", remediations.c.episode_id)
+Index("ix_remediations_created", remediations.c.cluster, remediations.c.created_at)
 Index("ix_remediations_state", remediations.c.state, remediations.c.seq)
 Index("ix_remediations_playbook", remediations.c.playbook, remediations.c.seq)
 Index(
@@ -219,6 +227,7 @@ facts = Table(
     _time("at"),
     _text("json", default=None),
 )
+Index("ix_facts_at", facts.c.at)
 
 locks = Table(
     "locks",
@@ -251,6 +260,12 @@ Index(
     reservations.c.held_by,
     sqlite_where=reservations.c.released_at.is_(None),
     postgresql_where=reservations.c.released_at.is_(None),
+)
+Index(
+    "ix_reservations_released",
+    reservations.c.released_at,
+    sqlite_where=reservations.c.released_at.is_not(None),
+    postgresql_where=reservations.c.released_at.is_not(None),
 )
 Index("ix_reservations_at", reservations.c.at)
 Index("ix_reservations_remediation_id", reservations.c.remediation_id)
@@ -376,6 +391,8 @@ message_refs = Table(
     _text("ts", default=None),
     _time("at"),
 )
+
+Index("ix_message_refs_at", message_refs.c.at)
 
 counters = Table(
     "counters",

@@ -46,7 +46,10 @@ async def collect(args: EventsArgs, context: CheckContext) -> Evidence:
     found = sorted((e for events in lists for e in events), key=event_time)
     kept = found[-args.limit :]
     text, cut = bounded([_line(e) for e in kept])
-    reasons = Counter(_reason(e) for e in found if e.get("type") == "Warning")
+    reasons: Counter[str] = Counter()
+    for e in found:
+        reasons[_reason(e)] += _count(e) if e.get("type") == "Warning" else 0
+    reasons = +reasons
     told = ", ".join(f"{reason} x{n}" for reason, n in reasons.most_common(5))
     return Evidence(
         kind=NAME,
@@ -81,11 +84,15 @@ def event_time(event: Object) -> datetime:
 
 def _line(event: Object) -> str:
     involved = event.get("involvedObject") or {}
-    count = int(dig(event, "series", "count") or event.get("count") or 1)
+    count = _count(event)
     who = f"{involved.get('kind', '')}/{involved.get('name', '')}"
     times = f" (x{count})" if count > 1 else ""
     said = one_line(str(event.get("message") or ""), 400)
     return f"{event_time(event):%Y-%m-%d %H:%M:%S} {event.get('type', '')} {_reason(event)} {who}: {said}{times}"
+
+
+def _count(event: Object) -> int:
+    return int(dig(event, "series", "count") or event.get("count") or 1)
 
 
 def _reason(event: Object) -> str:

@@ -177,8 +177,8 @@ def sparkline(values: Sequence[float | None]) -> str:
     if not known:
         return ""
     low, high = min(known), max(known)
-    scale = (len(_BARS) - 1) / (high - low) if math.isfinite(high - low) and high > low else 0.0
-    return "".join(" " if v is None else _BARS[int((v - low) * scale)] for v in values)
+    scale = (len(_BARS) - 1) / (high - low) if math.isfinite(high - low) and high > low else None
+    return "".join(" " if v is None else _BARS[int((v - low) * scale) if scale else 0] for v in values)
 
 
 PROMQL = CollectorKind("promql", PromqlEvidenceArgs, collect_promql, late=frozenset({"query"}))

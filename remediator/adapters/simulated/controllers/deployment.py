@@ -286,7 +286,7 @@ def _scale(rollout: _Rollout) -> None:
     active = [rs for rs in rollout.all if rs["spec"]["replicas"] > 0]
     if len(active) <= 1:
         latest = active[0] if active else rollout.new or max(rollout.old, key=created, default=None)
-        if latest is not None:
+        if latest is not None and latest["spec"]["replicas"] != rollout.replicas:
             rollout.scale(latest, rollout.replicas)
         return
     if rollout.new is not None and _is_saturated(rollout, rollout.new):

@@ -118,6 +118,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_episodes"),
     )
     op.create_index(
+        "ix_episodes_closed",
+        "episodes",
+        ["closed_at"],
+        sqlite_where=sa.text("closed_at IS NOT NULL"),
+        postgresql_where=sa.text("closed_at IS NOT NULL"),
+    )
+    op.create_index(
         "uq_episodes_open",
         "episodes",
         ["cluster", "root_key"],
@@ -156,6 +163,7 @@ def upgrade() -> None:
         sa.Column("json", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("hash", name="pk_facts"),
     )
+    op.create_index("ix_facts_at", "facts", ["at"])
     op.create_table(
         "locks",
         sa.Column("key", sa.Text(), nullable=False),
@@ -171,6 +179,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_message_refs"),
     )
+    op.create_index("ix_message_refs_at", "message_refs", ["at"])
     op.create_table(
         "outbox",
         sa.Column("id", SERIAL, nullable=False),
@@ -266,6 +275,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("id", name="uq_remediations_id"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_remediations_created", "remediations", ["cluster", "created_at"])
     op.create_index(
         "ix_remediations_ended",
         "remediations",
@@ -315,6 +325,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_reservations"),
     )
     op.create_index("ix_reservations_at", "reservations", ["at"])
+    op.create_index(
+        "ix_reservations_released",
+        "reservations",
+        ["released_at"],
+        sqlite_where=sa.text("released_at IS NOT NULL"),
+        postgresql_where=sa.text("released_at IS NOT NULL"),
+    )
     op.create_index("ix_reservations_remediation_id", "reservations", ["remediation_id"])
     op.create_index(
         "ix_reservations_running",

@@ -1,0 +1,169 @@
+"""The editors' schema says what the loader says, as far as JSON Schema can."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from remediator.playbooks.problems import BadPlaybook
+from remediator.playbooks.schema import playbook_schema
+from remediator.playbooks.yaml_strict import YamlError, load_strict
+from tests.playbooks.registry import ACTIONS, CHECKS, CheckArgs, load, text_of
+from tests.playbooks.test_loader import FULL
+
+SCHEMA = playbook_schema(ACTIONS, CHECKS)
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+BEYOND = {
+    *("action-on-kind", "approver", "argument-rule", "bad-matcher", "bad-regex", "bad-selector", "bad-target-name"),
+    *("check-changing-target", "empty", "empty-selector", "empty-template", "escalate-to-itself", "list"),
+    *("matches-everything", "negative-selector", "no-namespace", "no-timeout", "node-namespace", "param-bounds"),
+    *("param-default", "param-enum", "param-in-argument", "param-text-bounds", "param-type", "stray-template"),
+    *("target-in-target", "too-much-percent", "unclosed-template", "unknown-param", "when-days", "when-field"),
+    *("when-function", "when-long", "when-loops", "when-name", "when-syntax", "when-template"),
+}
+"""Mistakes that need more than a schema: CEL, matchers, names, values that depend on each other."""
+
+
+def errors(text: str) -> list[str]:
+    return [f"{error.json_path}: {error.message}" for error in VALIDATOR.iter_errors(load_strict(text).content)]
+
+
+def test_it_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert json.loads(json.dumps(SCHEMA)) == SCHEMA
+
+
+@pytest.mark.parametrize("text", [FULL, text_of()], ids=["full", "minimal"])
+def test_good_playbooks_fit(text):
+    assert errors(text) == []
+
+
+BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", [path for path in BAD if path.stem not in BEYOND], ids=lambda path: path.stem)
+def test_bad_playbooks_do_not(path):
+    try:
+        assert errors(path.read_text())
+    except YamlError:
+        pass  # an editor's YAML reader has its own opinion
+
+
+@pytest.mark.parametrize(
+    ("steps", "good"),
+    [
+        ("- {action: rollback}", True),
+        ("- {action: rollback, with: {to: 5}}", True),
+        ("- {action: rollback, with: {to: later}}", False),
+        ('- {action: rollback, with: {to: "${params.x}"}}', True),
+        ("- {action: scale, with: {to: 1, min: 1, max: 3}}", True),
+        ('- {action: scale, with: {to: "${target.desired}", min: 1, max: 3}}', True),
+        ('- {action: scale, with: {to: "3", min: 1, max: 3}}', False),
+        ("- {action: scale, with: {to: 1, min: 1}}", False),
+        ("- {action: scale}", False),
+        ("- {action: scale, with: {to: 1, min: 1, max: 3, extra: 1}}", False),
+        ("- {wait: 5m}", True),
+        ("- {wait: 300}", True),
+        ("- {wait: soon}", False),
+        ("- {wait: 5m, action: rollback}", False),
+        ("- {wait: 5m, with: {}}", False),
+        ("- {ask: Go on?}", True),
+        ("- {check: {rollout: {}}}", True),
+        ("- {check: {rollout: null}}", True),
+        ("- {check: {}}", False),
+        ("- {check: {promql: {query: up}}}", True),
+        ("- {check: {promql: null}}", False),
+        ("- {check: {promql: {query: up, on_empty: {value: 0, while: up}}}}", True),
+        ("- {check: {promql: {query: up, on_empty: {value: 0}}}}", False),
+        ("- {action: rollback, verify: {rollout: {}, pods_ready: {}}}", True),
+        ("- {action: rollback, verify: {nothing: {}}}", False),
+        ("- {}", False),
+    ],
+)
+def test_steps(steps, good):
+    text = f"name: a\nmatch: {{alerts: ['a=\"b\"']}}\ntarget: from_alert\nsteps:\n  {steps}\n"
+    assert (errors(text) == []) is good
+
+
+def test_completion_has_what_it_needs():
+    """Descriptions, choices and defaults as playbooks write them; none of pydantic's derived titles."""
+    properties = SCHEMA["$defs"]["Verify"]["properties"]
+    assert properties["settle"]["default"] == "1m"
+    assert properties["timeout"]["default"] == "10m"
+    assert SCHEMA["$defs"]["Step"]["properties"]["action"]["enum"] == sorted(ACTIONS)
+    assert SCHEMA["properties"]["gather"]["default"] == "20s"
+    assert '"title": "Gather"' not in json.dumps(SCHEMA)
+    assert "null" not in json.dumps(SCHEMA["$defs"]["Limits"])
+
+
+def test_evidence_is_open_without_its_registry():
+    with_kinds = playbook_schema(ACTIONS, CHECKS, {"logs": CheckArgs})
+    assert list(with_kinds["$defs"]["Collect"]["properties"]) == ["logs"]
+    assert "properties" not in SCHEMA["$defs"]["Collect"]
+
+
+SCALARS = [None, True, 0, 1, -1, 2.5, "5m", "x", "60%", "${params.n}", "${labels.x}", "observe", "failed"]
+CONTENT = st.fixed_dictionaries(
+    {},
+    optional={
+        "mode": st.sampled_from(["observe", "auto", "never"]),
+        "priority": st.sampled_from(SCALARS),
+        "gather": st.sampled_from(SCALARS),
+        "params": st.dictionaries(
+            st.sampled_from(["n", "M"]),
+            st.fixed_dictionaries(
+                {"type": st.sampled_from(["integer", "duration"])}, optional={"max": st.sampled_from(SCALARS)}
+            ),
+            max_size=2,
+        ),
+        "guardrails": st.dictionaries(
+            st.sampled_from(["max_targets", "min_available", "plan_age", "cooldown"]),
+            st.sampled_from(SCALARS),
+            max_size=2,
+        ),
+        "undo": st.dictionaries(st.sampled_from(["after", "steps"]), st.sampled_from(SCALARS), max_size=2),
+        "escalate": st.lists(
+            st.dictionaries(st.sampled_from(["playbook", "page"]), st.sampled_from(["b", {}, None]), max_size=2),
+            max_size=2,
+        ),
+        "steps": st.lists(
+            st.dictionaries(
+                st.sampled_from(["action", "with", "wait", "check", "ask", "repeatable", "verify"]),
+                st.sampled_from(
+                    ["rollback", "5m", {}, {"rollout": None}, {"to": "previous"}, {"to": "${labels.x}"}, True, None]
+                ),
+                max_size=3,
+            ),
+            max_size=2,
+        ),
+        "verify": st.dictionaries(
+            st.sampled_from(["settle", "successes", "checks"]),
+            st.sampled_from([*SCALARS, [], [{"rollout": None}], [{"promql": {"query": "up"}}]]),
+            max_size=2,
+        ),
+    },
+)
+
+
+@given(CONTENT)
+@settings(max_examples=200)
+def test_whatever_loads_fits(content):
+    """An editor must not draw red lines under a playbook that works."""
+    document = {
+        "name": "a",
+        "match": {"alerts": ['a="b"']},
+        "target": "from_alert",
+        "steps": [{"action": "rollback"}],
+        **content,
+    }
+    try:
+        load(json.dumps(document))
+    except BadPlaybook:
+        return
+    assert [error.message for error in VALIDATOR.iter_errors(document)] == []
