@@ -19,13 +19,15 @@ from remediator import views
 from remediator.adapters.alertmanager import AlertmanagerSilences
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.http_probe import AiohttpProbe
+from remediator.adapters.json_api import Endpoint
 from remediator.adapters.kubernetes import KubernetesCluster
 from remediator.adapters.pagerduty import PagerDuty
 from remediator.adapters.prometheus import PrometheusQueries
 from remediator.adapters.slack import SlackChat
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.adapters.sql.last_good import JournalLastGood
-from remediator.config import ClusterConfig, Config, Endpoint
+from remediator.config import ClusterConfig, Config
+from remediator.config import Endpoint as EndpointConfig
 from remediator.counting import Counting
 from remediator.errors import InvalidConfig
 from remediator.guardrails.policy import limits_in_force, policy_problems
@@ -283,10 +285,10 @@ async def connect(config: Config, stack: AsyncExitStack) -> Outside:
         stack.push_async_callback(clusters[cluster.name].close)
     outside = Outside(clusters=clusters, journal=journal)
     if config.prometheus:
-        outside.queries = PrometheusQueries(**_endpoint(config.prometheus))
+        outside.queries = PrometheusQueries(_endpoint("Prometheus", config.prometheus))
         stack.push_async_callback(outside.queries.close)
     if config.alertmanager:
-        outside.silences = AlertmanagerSilences(**_endpoint(config.alertmanager))
+        outside.silences = AlertmanagerSilences(_endpoint("Alertmanager", config.alertmanager))
         stack.push_async_callback(outside.silences.close)
     probe = AiohttpProbe()
     outside.http = probe
@@ -313,11 +315,12 @@ async def _cluster(config: ClusterConfig) -> Cluster:
     )
 
 
-def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    return {
-        "url": endpoint.url,
-        "bearer": endpoint.bearer.read() if endpoint.bearer else "",
-        "basic": (endpoint.basic.username, endpoint.basic.password.read()) if endpoint.basic else None,
-        "headers": dict(endpoint.headers),
-    }
-
+def _endpoint(name: str, config: EndpointConfig) -> Endpoint:
+    return Endpoint(
+        name=name,
+        url=config.url,
+        bearer=config.bearer.read if config.bearer else None,
+        user=config.basic.username if config.basic else "",
+        password=config.basic.password.read if config.basic else None,
+        headers=dict(config.headers),
+    )

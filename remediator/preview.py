@@ -50,7 +50,13 @@ class Preview:
         parsed = webhook.alerts[0]
         record = AlertRecord(id="preview", alert=parsed, first_seen=now, last_seen=now)
         entries = self._catalog().candidates(parsed)
-        answer: dict[str, Any] = {"alert": dict(parsed.labels), "candidates": [e.name for e in entries]}
+        answer: dict[str, Any] = {
+            "alert": {"annotations": {}, **body, "endsAt": body.get("endsAt") if parsed.ends_at else None},
+            "candidates": [e.name for e in entries],
+            "not_chosen": [],
+            "remediation": None,
+            "acts": False,
+        }
         if not entries:
             return answer | {"would": "nothing", "explanation": "no loaded playbook matches its labels"}
         r = Remediation(

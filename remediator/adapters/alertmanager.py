@@ -31,6 +31,14 @@ class AlertmanagerSilences:
         wanted = [("active", "true"), ("pending", "false"), ("expired", "false")]
         return parse_silences(await self._api.get("/api/v2/silences", wanted))
 
+    async def firing(self) -> tuple[Mapping[str, Any], ...]:
+        """Active alerts as `GET /api/v2/alerts` gives them, silenced and inhibited ones left out. Raises: CannotSee."""
+        wanted = [("active", "true"), ("silenced", "false"), ("inhibited", "false")]
+        answer = await self._api.get("/api/v2/alerts", wanted)
+        if not isinstance(answer, list):
+            raise CannotSee("Alertmanager's alerts cannot be read: not a list")
+        return tuple(one for one in answer if one.get("status", {}).get("state") == "active")
+
     async def close(self) -> None:
         await self._api.close()
 

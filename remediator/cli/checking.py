@@ -43,6 +43,8 @@ def check(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Find mistakes in playbooks: what does not load, and what loads but is likely wrong. Exit code 1 on errors."""
+    from rich.text import Text
+
     from remediator.cli.screen import count, plain, print_json, screen
 
     results = _results(paths)
@@ -55,8 +57,9 @@ def check(
     else:
         console = screen()
         for line in lines:
-            said = plain(f"{line.place}: ").append(line.severity, STYLES[line.severity]).append(f": {line.message}")
-            console.print(said, soft_wrap=True)  # a line is one line, for editors and grep
+            severity = Text(line.severity, style=STYLES[line.severity])
+            said = Text(": ").join((plain(line.place), severity, plain(line.message)))
+            console.print(said, soft_wrap=True)  # a finding is one line, for editors and grep
         console.print(f"{count(len(results), 'playbook')}: {count(errors, 'error')}, {count(warnings, 'warning')}")
     if errors:
         raise typer.Exit(NO)

@@ -49,7 +49,11 @@ def print_explanation(console: Console, view: dict[str, Any]) -> None:
     from remediator.cli.story import headline
 
     r = view["remediation"]
-    would = plain(f"Would {view['would']}:", "bold green" if view["acts"] else "bold yellow")
+    nothing = view["would"] == "nothing"
+    would = plain(
+        "Nothing would be done:" if nothing else f"Would {view['would']}:",
+        "bold green" if view["acts"] else "bold yellow",
+    )
     console.print(joined(would, headline(r) if r and r["playbook"] else view["explanation"]))
     if r and r["playbook"] and view["explanation"]:
         console.print(plain(view["explanation"]))

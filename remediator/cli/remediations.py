@@ -68,8 +68,12 @@ def approve(
     """Say yes to the plan that is proposed. On a terminal it is shown first."""
     client = client_for(server, token_file)
     if not digest:
-        digest = _looked_at(client, remediation_id, ask=not yes and output is Output.TEXT and sys.stdin.isatty())
+        digest = _looked_at(client, remediation_id, ask=not yes and output is Output.TEXT and at_a_terminal())
     _say(client.post(f"/remediations/{segment(remediation_id)}/approve", {"digest": digest} if digest else {}), output)
+
+
+def at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _looked_at(client: Client, remediation_id: str, *, ask: bool) -> str:

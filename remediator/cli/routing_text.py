@@ -44,7 +44,7 @@ RECEIVER = """\
       - url: {url}
         send_resolved: true
         max_alerts: 0            # all of them; what is left out is not acted on
-        timeout: 10s             # a try that hangs leaves time for the next one
+        # timeout: 10s           # Alertmanager 0.28 or newer: a try that hangs leaves time for the next one
         http_config:
           follow_redirects: false
           authorization:
@@ -75,6 +75,7 @@ WATCHDOG_ROUTE = """\
 HUMAN_ROUTE = {
     "A": """\
 - receiver: {human}         # your routes, from here on
+  matchers: ['alertname!="Watchdog"']
   group_by: [alertname, cluster, namespace]
   group_wait: 5m            # the time remediator has before people are woken
   group_interval: 5m
@@ -83,6 +84,7 @@ HUMAN_ROUTE = {
     "B": "",
     "C": """\
 - receiver: {human}         # your routes, from here on, unchanged
+  matchers: ['alertname!="Watchdog"']
   group_by: [alertname, cluster, namespace]
   group_wait: 30s
   group_interval: 5m

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,8 +47,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End by itself; exit code 0 only if all went well.")] = False,
 ) -> None:
     """Three incidents on a simulated cluster, told as they happen. Needs nothing: no cluster, no accounts."""
-    from remediator import demo as story
-
+    story = import_module("remediator.demo")
     raise typer.Exit(run(story.run(once=once)))
 
 
@@ -60,8 +60,7 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Explain what fires now, then end.")] = False,
 ) -> None:
     """Explain each firing alert as it comes, read-only: no route, no Slack, no write access needed."""
-    from remediator import watching
-
+    watching = import_module("remediator.watching")
     code = run(
         watching.watch(
             alertmanager=alertmanager,

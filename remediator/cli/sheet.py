@@ -17,7 +17,14 @@ View = dict[str, Any]
 LABEL_WIDTH = 10
 MARKS = {"pass": "✓", "ask": "✋", "suggest": "💡", "hold": "⏸", "deny": "✗", "good": "✓", "bad": "✗", "unknown": "?"}
 GRAVEST_FIRST = ("deny", "hold", "suggest", "ask", "pass")
-SAYS = {"deny": "deny", "hold": "hold", "suggest": "only suggest", "ask": "ask a person", "pass": "pass"}
+SAYS = {
+    "deny": ("denies", "deny"),
+    "hold": ("holds", "hold"),
+    "suggest": ("only suggests", "only suggest"),
+    "ask": ("asks a person", "ask a person"),
+    "pass": ("passes", "pass"),
+}
+"""For one guard, for several."""
 MAX_ALERTS = 5
 ONE_LINE_DIFF = 64
 
@@ -131,7 +138,7 @@ def guards_part(sheet: Sheet, verdicts: Sequence[View]) -> None:
     )
     aside = [v["guardrail"] for v in verdicts if v["answer"] not in GRAVEST_FIRST]
     counts = ((answer, sum(v["answer"] == answer for v in asked)) for answer in GRAVEST_FIRST)
-    head = joined(*(plain(f"{n} {SAYS[a]}", STYLES.get(a, "")) for a, n in counts if n), sep=", ")
+    head = joined(*(plain(f"{n} {SAYS[a][n > 1]}", STYLES.get(a, "")) for a, n in counts if n), sep=", ")
     rest = plain(f"not applicable: {', '.join(aside)}", "dim") if aside else None
     sheet.part("Guards", head, aligned(*(_guard(v) for v in asked)), rest)
 

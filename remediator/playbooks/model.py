@@ -223,7 +223,7 @@ class Step(Strict):
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
             raise complaint(f"a step is exactly one of action, wait, check or ask, got {found}", "Split or fill it.")
-        if not self.action and (self.with_ or self.target or self.verify is not None or self.repeatable):
+        if not self.action and self.model_fields_set & {"with_", "target", "verify", "repeatable"}:
             raise complaint("with, target, verify and repeatable belong to an action", "Move them to an action step.")
         return self
 

@@ -138,7 +138,7 @@ class PlaybookFolder:
             if old and old.playbook.name not in in_force:
                 in_force[old.playbook.name] = old
                 kept[old.playbook.name] = Kept(old.playbook.name, result.source)
-        catalog = Catalog(in_force.values())  # the last thing that can fail
+        catalog = self._catalog_of(in_force)  # the last thing that can fail
         for path, result in results.items():
             files[path].good = result.loaded or files[path].good
         before, after = self.catalog.hashes, catalog.hashes
@@ -151,6 +151,11 @@ class PlaybookFolder:
             removed=tuple(sorted(set(before) - set(after))),
             errors=tuple(errors),
         )
+
+    def _catalog_of(self, playbooks: Mapping[str, LoadedPlaybook]) -> Catalog:
+        """The present catalog where it holds these very playbooks already: most scans find nothing new."""
+        same = all(self.catalog.get(name) is loaded for name, loaded in playbooks.items())
+        return self.catalog if same and len(playbooks) == len(self.catalog) else Catalog(playbooks.values())
 
     def _look(self, errors: list[Problem]) -> dict[Path, _File]:
         """The files as they are now; those of a folder that cannot be listed as they were."""

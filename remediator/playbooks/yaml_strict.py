@@ -32,6 +32,9 @@ _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
+_MAYBE_MORE_THAN_TEXT = re.compile(r"[-+.~=0-9]|(?:yes|no|on|off|true|false|null)?\Z", re.IGNORECASE)
+"""Most plain scalars are words: nine patterns need not be tried on them."""
+
 _TWO_MEANINGS = (
     (re.compile(r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF"), "a boolean for YAML 1.1 and text for YAML 1.2"),
     (re.compile(r"[-+]?0o?[0-9]+"), "an octal number for one YAML version and something else for the other"),
@@ -235,7 +238,7 @@ class _Builder:
 
     def _scalar(self, event: Any, path: FieldPath) -> Any:
         text = str(event.value)
-        if not _plain(event):
+        if not _plain(event) or not _MAYBE_MORE_THAN_TEXT.match(text):
             return text
         for pattern, reading in _TWO_MEANINGS:
             if pattern.fullmatch(text):

@@ -46,7 +46,8 @@ def prometheus(ratio: Any = ONE_PERCENT, rate: Any = FIVE_A_SECOND, **more: Any)
     queries.on(r"^\(sum\(rate\(requests\{", ratio)
     queries.on(r"^min\(up\{", more.get("up", vector(1.0)))
     queries.on(r"^min\(count_over_time\(up\{", more.get("scrapes", vector(6.0)))
-    queries.on(r"^count\(count_over_time\(requests", more.get("seen", vector(2.0)))
+    queries.on(r"^count\(count_over_time\(requests.*\[3600s\]", more.get("seen", vector(2.0)))
+    queries.on(r"^count\(count_over_time\(requests.*\[180s\]", more.get("young", ()))
     queries.on(r"^count\(requests\{", more.get("labelled", vector(2.0)))
     return queries
 
@@ -154,6 +155,12 @@ async def test_silence_is_good_only_while_scraping_is_proven_and_all_copies_are_
 async def test_silence_without_proof_is_unknown(rate: Any, more: dict[str, Any], why: str) -> None:
     with pytest.raises((Unknown, CannotSee), match=why):
         await ask(prometheus((), rate, **more))
+
+
+async def test_series_too_young_for_a_rate_are_not_silence() -> None:
+    """The first request after a restart: one point of a counter is no rate, but no silence either."""
+    with pytest.raises(Unknown, match="only just begun"):
+        await ask(prometheus((), (), young=vector(1.0)))
 
 
 async def test_silence_of_an_unready_workload_is_not_health() -> None:
@@ -273,7 +280,8 @@ def buckets(*counts: float, bounds: tuple[str, ...] = ("0.1", "0.5", "1", "+Inf"
 async def ask_latency(found: Any, **more: Any) -> CheckSample:
     queries = FakeQueries().on(r"^sum by \(le\)", found)
     queries.on(r"^min\(up", vector(1.0)).on(r"^min\(count_over", vector(6.0))
-    queries.on(r"^count\(count_over_time\(requests_bucket", vector(4.0))
+    queries.on(r"^count\(count_over_time\(requests_bucket.*\[3600s\]", vector(4.0))
+    queries.on(r"^count\(count_over_time\(requests_bucket.*\[180s\]", ())
     args = {"metric": "requests", "quantile": 0.9, "success": "< 500ms", "failure": "> 2s"} | more
     return await latency(LatencyArgs.model_validate(args), context(queries=queries))
 

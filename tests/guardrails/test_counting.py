@@ -233,6 +233,14 @@ def test_the_opposite_action_waits_longest(before, now, answer):
     assert ("the opposite action" in verdict.reason) is (answer is Answer.HOLD)
 
 
+def test_one_opposite_change_among_several_targets_is_enough():
+    one, two = deployment(), deployment(metadata={"name": "web"})
+    asked = facts(
+        target(one, scale(one, 3, 5)), target(two, restart(two)), runs=(run(ended=30 * MINUTE, direction="down"),)
+    )
+    assert cooldown.check(asked).answer is Answer.HOLD
+
+
 def test_the_last_to_be_over_counts_not_the_last_to_have_ended():
     done = (run("r-a", ended=20 * MINUTE, outcome="failed"), run("r-b", ended=5 * MINUTE))
     verdict = cooldown.check(facts(runs=done))

@@ -194,6 +194,7 @@ def test_disruption_budget(takes, budgets, answer):
         pytest.param({"unreadable": {"pdbs": "403"}}, id="budgets unreadable"),
         pytest.param({"pdbs": (pdb(None),)}, id="no status yet"),
         pytest.param({"pdbs": (pdb(5, generation=2),)}, id="status behind its spec"),
+        pytest.param({"pdbs": ({**pdb(5), "status": {"disruptionsAllowed": 5}},)}, id="status of no generation"),
     ],
 )
 def test_a_budget_that_cannot_be_seen_holds(parts):
@@ -201,6 +202,26 @@ def test_a_budget_that_cannot_be_seen_holds(parts):
     verdict = disruption_budget.check(facts(target(obj, restart(obj, 1), **parts)))
     assert verdict.answer is Answer.HOLD
     assert verdict.cannot_see
+
+
+def test_a_budget_says_its_numbers():
+    obj = deployment(5)
+    verdict = disruption_budget.check(facts(target(obj, restart(obj, 2), pdbs=(pdb(1),))))
+    assert verdict.reason == "budget api allows 1 disruption, this takes 2 ready copies"
+    assert verdict.changes == "passes when it allows 2"
+    assert verdict.facts == {"budget": "api", "allowed": 1, "takes": 2}
+    for budgets, reason in (
+        ((), "no disruption budget covers these pods"),
+        ((pdb(1), pdb(2, name="b")), "within api, b"),
+    ):
+        verdict = disruption_budget.check(facts(target(obj, restart(obj, 1), pdbs=budgets)))
+        assert (verdict.reason, verdict.facts) == (reason, {"takes": 1})
+
+
+def test_a_budget_without_a_selector_covers_nothing():
+    obj, without = deployment(5), pdb(0)
+    del without["spec"]["selector"]
+    assert disruption_budget.check(facts(target(obj, restart(obj, 1), pdbs=(without,)))).answer is Answer.PASS
 
 
 def test_an_unreadable_budget_does_not_matter_when_nothing_is_taken():

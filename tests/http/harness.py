@@ -172,7 +172,9 @@ class World:
         self.reloads += 1
         return {"in_force": 1, "loaded": [], "kept": [], "removed": [], "errors": []}
 
-    async def proposed(self, number: int = 1, *, spec: Playbook | None = None, made: Plan | None = None, **changes: Any):
+    async def proposed(
+        self, number: int = 1, *, spec: Playbook | None = None, made: Plan | None = None, **changes: Any
+    ):
         """A remediation that waits for an approval. `changes` are fields of the remediation."""
         spec = spec or playbook(mode="approve")
         body = webhook(alert(f"Busy{number}", namespace="shop", severity="critical"))
@@ -196,8 +198,13 @@ class World:
         assert opened is not None
         chosen = Chosen(spec=spec, playbook_hash="h1", mode="approve", alert_id=record.id, target=root, root=root)
         r = await self.mover.commit(decide(opened, chosen, self.clock.now()))
-        planned = made or plan(digest=DIGEST, made_at=self.clock.now(), target=root, root=root, undo_text="replicas go back")
-        verdicts = (verdict("pass", "cooldown", "no run in the last hour"), verdict("not_applicable", "silenced", "none"))
+        planned = made or plan(
+            digest=DIGEST, made_at=self.clock.now(), target=root, root=root, undo_text="replicas go back"
+        )
+        verdicts = (
+            verdict("pass", "cooldown", "no run in the last hour"),
+            verdict("not_applicable", "silenced", "none"),
+        )
         event = PlanMade(plan=planned, verdicts=verdicts, explanation="PASS: all guards pass")
         r = await self.mover.commit(decide(r, event, self.clock.now()))
         assert r.state is State.AWAITING_APPROVAL

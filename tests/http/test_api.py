@@ -286,7 +286,8 @@ class TestApproving:
         assert (status, told["detail"]) == (409, "the time to approve r-1 ended at 03:15:00 UTC")
 
     @pytest.mark.parametrize(
-        "scope", ["everything", "playbook scale-api", "namespace shop", "target Deployment/shop/api", "namespace:c1/shop"]
+        "scope",
+        ["everything", "playbook scale-api", "namespace shop", "target Deployment/shop/api", "namespace:c1/shop"],
     )
     async def test_paused_is_shown_not_approvable(self, world: World, client: Client, scope: str) -> None:
         await world.proposed()
@@ -367,7 +368,11 @@ class TestPausing:
         answer = await client.post(f"{API}/pauses", json=body, headers=as_("operator"))
         made = await answer.json()
         assert answer.status == 201
-        assert (made["scope"], made["covers"], made["who"]) == ("namespace:c1/shop", "namespace shop in c1", "the-operator")
+        assert (made["scope"], made["covers"], made["who"]) == (
+            "namespace:c1/shop",
+            "namespace shop in c1",
+            "the-operator",
+        )
         assert (made["until"], made["note"]) == ("2026-03-01T05:00:00.000Z", "")
         (listed,) = (await (await client.get(f"{API}/pauses", headers=as_("viewer"))).json())["pauses"]
         assert listed == {key: value for key, value in made.items() if key != "note"}
@@ -394,19 +399,20 @@ class TestPausing:
         assert (answer.status, (await answer.json())["note"]) == (201, "no playbook of this name is loaded now")
 
 
-class TestExplaining:
-    WEBHOOK = {
-        "status": "firing",
-        "labels": {"alertname": "A"},
-        "annotations": {"summary": "bad"},
-        "startsAt": "2026-03-01T02:55:00Z",
-        "endsAt": "0001-01-01T00:00:00Z",
-        "generatorURL": "http://p",
-        "fingerprint": "0" * 16,
-    }
-    FROM_API = {**WEBHOOK, "status": {"state": "active", "silencedBy": []}, "endsAt": "2026-03-01T03:20:00Z"}
-    PROMETHEUS = {"labels": {"alertname": "A"}, "state": "firing", "activeAt": "2026-03-01T02:55:00Z", "value": "1"}
+WEBHOOK = {
+    "status": "firing",
+    "labels": {"alertname": "A"},
+    "annotations": {"summary": "bad"},
+    "startsAt": "2026-03-01T02:55:00Z",
+    "endsAt": "0001-01-01T00:00:00Z",
+    "generatorURL": "http://p",
+    "fingerprint": "0" * 16,
+}
+FROM_API = {**WEBHOOK, "status": {"state": "active", "silencedBy": []}, "endsAt": "2026-03-01T03:20:00Z"}
+PROMETHEUS = {"labels": {"alertname": "A"}, "state": "firing", "activeAt": "2026-03-01T02:55:00Z", "value": "1"}
 
+
+class TestExplaining:
     @pytest.mark.parametrize(
         ("document", "starts"),
         [

@@ -16,12 +16,12 @@ def test_rotation_of_a_senders_token(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     configs = [SourceConfig(name="am", tokens=(secret_file(old, "one"), secret_file(new, "two")))]
     senders = Senders(configs)
-    assert senders.find("Bearer one") and senders.find("Bearer two")
+    assert all(map(senders.find, ("Bearer one", "Bearer two")))
     old.write_text("three\n")
     assert senders.find("Bearer one")  # until it is told to read again
     senders.load(configs)
     assert not senders.find("Bearer one")
-    assert senders.find("Bearer two") and senders.find("Bearer three")
+    assert all(map(senders.find, ("Bearer two", "Bearer three")))
 
 
 @pytest.mark.parametrize("broken", ["", None])

@@ -90,7 +90,9 @@ async def test_a_body_that_dribbles_in_is_503(world: World, monkeypatch: pytest.
         writer.close()
 
 
-async def test_a_request_under_way_is_finished_when_the_service_stops(world: World) -> None:
+async def test_a_request_under_way_is_finished_when_the_service_stops(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stopping loses nothing: what was being stored is stored and acknowledged."""
     entered, may_go = asyncio.Event(), asyncio.Event()
 
@@ -98,7 +100,7 @@ async def test_a_request_under_way_is_finished_when_the_service_stops(world: Wor
         entered.set()
         await may_go.wait()
 
-    world.store.before_commit = slow_store  # type: ignore[method-assign]
+    monkeypatch.setattr(world.store, "before_commit", slow_store)
     listen = Listen(host="127.0.0.1", port=0)
     listening = Listening(world.app(), listen)
     await listening.__aenter__()
@@ -111,18 +113,26 @@ async def test_a_request_under_way_is_finished_when_the_service_stops(world: Wor
         may_go.set()
         assert (await posting).status == 200
         await stopping
-    del world.store.before_commit  # type: ignore[method-assign]
     assert [record.alert.name for record in await world.journal.undecided(10)] == ["A"]
 
 
-async def test_a_sender_that_hangs_up_does_not_stop_the_storing(world: World) -> None:
+async def test_a_sender_that_hangs_up_does_not_stop_the_storing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = asyncio.Event()
+
+    async def slow_store(name: str) -> None:
+        await asyncio.sleep(0.05)
+        stored.set()
+
+    monkeypatch.setattr(world.store, "before_commit", slow_store)
     async with world.serving() as client:
         _, writer = await asyncio.open_connection("127.0.0.1", client.port)
         body = webhook(alert("A"))
-        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SENDER}\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SENDER}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         writer.write(head.encode() + body)
         await writer.drain()
         writer.close()
         async with asyncio.timeout(3):
-            while not await world.journal.undecided(10):
-                await asyncio.sleep(0.01)
+            await stored.wait()
+    assert [record.alert.name for record in await world.journal.undecided(10)] == ["A"]

@@ -106,9 +106,7 @@ HEADERS = st.dictionaries(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(headers=HEADERS, right=st.booleans())
-def test_no_header_breaks_it(
-    runner: asyncio.Runner, served: Client, headers: dict[str, str], right: bool
-) -> None:
+def test_no_header_breaks_it(runner: asyncio.Runner, served: Client, headers: dict[str, str], right: bool) -> None:
     """Bytes on the wire as they come: no client in between that would refuse to send them."""
     headers = {**headers, **bearer()} if right else headers
     body = webhook(alert())

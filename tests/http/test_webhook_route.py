@@ -251,7 +251,9 @@ class TestOverload:
 
     async def _half_sent(self, client: Client) -> Any:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SENDER}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = (
+            f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SENDER}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         writer.write(head.encode() + b"1\r\n{\r\n")
         await writer.drain()
         await asyncio.sleep(0.05)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from remediator.adapters.sql import engine as engine_module
 from remediator.adapters.sql.engine import SqliteFile, SqliteMemory
@@ -49,8 +53,6 @@ def _opens_in_another_process(path: Path) -> subprocess.CompletedProcess[str]:
 
 def test_two_processes_never_share_a_file(path: Path) -> None:
     database = SqliteFile(path)
-    import os
-
     said = _opens_in_another_process(path)
     assert f"in use by another process (pid {os.getpid()})" in said.stdout, said.stderr
     database.close()
@@ -165,8 +167,6 @@ def test_migrating_again_changes_nothing(path: Path) -> None:
 
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it or none: half a schema would be worse than an old one."""
-    from alembic import command
-
     path = tmp_path / "journal.db"
     whole = command.upgrade
 
@@ -194,9 +194,6 @@ def test_a_store_of_a_newer_version_is_left_alone(path: Path) -> None:
 
 def test_the_statements_also_compile_for_postgresql() -> None:
     """Not a promise that it works there, but that nothing is SQLite's own."""
-    from sqlalchemy.dialects import postgresql
-    from sqlalchemy.schema import CreateIndex, CreateTable
-
     for table in metadata.sorted_tables:
         CreateTable(table).compile(dialect=postgresql.dialect())
         for index in table.indexes:
@@ -205,7 +202,8 @@ def test_the_statements_also_compile_for_postgresql() -> None:
 
 def test_memory_is_made_from_a_copy() -> None:
     one, two = SqliteMemory(), SqliteMemory()
-    for connection in (one.connect_writer(), two.connect_writer(), two.connect_writer()):
+    for database in (one, two, two):
+        connection = database.connect_writer()
         assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
     one.dispose()
     two.dispose()

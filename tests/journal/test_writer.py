@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import OperationalError
 
 from remediator.adapters.sql import writer as writer_module
 from remediator.adapters.sql.engine import SqliteFile
@@ -18,7 +19,7 @@ from remediator.adapters.sql.journal import SqlJournal
 from remediator.adapters.sql.schema import playbooks
 from remediator.adapters.sql.writer import ThreadWriter
 from remediator.errors import JournalUnavailable
-from remediator.remediation.journal import Accepted
+from remediator.remediation.journal import Accepted, Attempt, AttemptRefused
 from tests.journal.given import alert, attempt, opened, reserved
 from tests.support.building import NOW
 
@@ -286,8 +287,6 @@ async def test_a_locked_file_refuses_and_recovers(store: Store, path: Path) -> N
 
 
 async def test_a_failed_commit_says_that_nobody_knows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqlalchemy.exc import OperationalError
-
     class Broken:
         def do_commit(self, dbapi_connection: Any) -> None:
             raise sqlite3.OperationalError("disk I/O error")
@@ -388,10 +387,13 @@ async def test_a_pause_and_an_attempt_at_once_are_put_in_order(path: Path) -> No
     journal = SqlJournal.open_file(path)
     r = await reserved(journal, await opened(journal))
     for n in range(30):
-        calls = [journal.record_attempt(attempt(r, effect_id=f"e{n}.{i}"), NOW) for i in range(4)]
-        mixed = [*calls[:2], journal.pause("everything", "ann", "", None, NOW), *calls[2:]]
-        *_, pause, third, fourth = await asyncio.gather(*mixed)
-        assert third.why == fourth.why == "paused"
+        before, pause, after = await asyncio.gather(
+            journal.record_attempt(attempt(r, effect_id=f"e{n}.1"), NOW),
+            journal.pause("everything", "ann", "", None, NOW),
+            journal.record_attempt(attempt(r, effect_id=f"e{n}.2"), NOW),
+        )
+        assert isinstance(before, Attempt)
+        assert isinstance(after, AttemptRefused)
         await journal.resume(pause.id, "ann", NOW)
     await journal.close()
 

@@ -46,10 +46,10 @@ class RestartParams(Params):
     strategy: Literal["rollout", "evict"] = "rollout"
 
 
-@dataclass(frozen=True)
+@dataclass
 class StubAction:
     name: str
-    params: type[Params]
+    params: type[Any]
     kinds: tuple[str, ...] = ("Deployment", "StatefulSet", "DaemonSet")
     needs: frozenset[str] = frozenset()
     disruptive: bool = True
@@ -115,14 +115,11 @@ def make(name: str = "a", alertname: str = "Broken", more: str = "") -> LoadedPl
     return load(text_of(name, alertname, more), f"{name}.yaml")
 
 
-def make_alert(
-    *, annotations: Mapping[str, str] | None = None, age: timedelta = timedelta(minutes=5), **labels: str
-) -> Alert:
-    labels = {"alertname": "Broken", **labels}
+def make_alert(*, annotations: Any = None, age: Any = timedelta(minutes=5), **labels: str) -> Alert:
     return Alert(
         fingerprint="0123456789abcdef",
         status="firing",
-        labels=labels,
+        labels={"alertname": "Broken", **labels},
         annotations=annotations or {},
         starts_at=NOW - age,
     )

@@ -7,7 +7,7 @@ import pytest
 from remediator.objects import ObjectRef
 from remediator.playbooks.binding import BoundSelector, BoundTarget, bind_args, bind_target, bind_targets
 from remediator.playbooks.expressions import Environment, Scope
-from remediator.playbooks.model import TargetsSpec, TargetSpec
+from remediator.playbooks.model import TargetSpec, TargetsSpec
 from remediator.playbooks.templates import TemplateError
 from tests.playbooks.registry import NOW, RollbackParams, ScaleParams, make_alert
 
@@ -102,5 +102,5 @@ class TestArguments:
             bind_args(ScaleParams, args, scope_with(n="many"), ("steps", 0, "with"))
 
     def test_braces_in_values_do_no_harm(self):
-        with pytest.raises(TemplateError, match="cannot be '{0}'"):
+        with pytest.raises(TemplateError, match=r"cannot be '\{0\}'"):
             bind_args(RollbackParams, {"to": "${labels.v}"}, scope_with(v="{0}"), ("with",))

@@ -17,8 +17,19 @@ from remediator.playbooks.selectors import selector_problem
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("90s", 90), ("15m", 900), ("2h", 7200), ("1h30m", 5400), ("7d", 604800), ("1.5s", 1.5), ("500ms", 0.5), ("0s", 0)]
-    + [(90, 90), (0.25, 0.25), (timedelta(minutes=2), 120), (" 5m ", 300), ("1d2h3m4s5ms", 93784.005)],
+    [
+        *(
+            ("90s", 90),
+            ("15m", 900),
+            ("2h", 7200),
+            ("1h30m", 5400),
+            ("7d", 604800),
+            ("1.5s", 1.5),
+            ("500ms", 0.5),
+            ("0s", 0),
+        ),
+        *((90, 90), (0.25, 0.25), (timedelta(minutes=2), 120), (" 5m ", 300), ("1d2h3m4s5ms", 93784.005)),
+    ],
 )
 def test_durations(value, seconds):
     assert duration_of(value) == timedelta(seconds=seconds)
@@ -26,8 +37,27 @@ def test_durations(value, seconds):
 
 @pytest.mark.parametrize(
     "value",
-    ["", "5", "5 m", "m5", "1m1h", "-5m", "5M", "1y", "1e3s", "٣s", True, None, [], -1, float("nan"), float("inf")]
-    + ["367d", 10**12, timedelta(days=-1), "9" * 100 + "s", "9" * 20 + "d"],
+    [
+        *(
+            "",
+            "5",
+            "5 m",
+            "m5",
+            "1m1h",
+            "-5m",
+            "5M",
+            "1y",
+            "1e3s",
+            "٣s",
+            True,
+            None,
+            [],
+            -1,
+            float("nan"),
+            float("inf"),
+        ),
+        *("367d", 10**12, timedelta(days=-1), "9" * 100 + "s", "9" * 20 + "d"),
+    ],
 )
 def test_what_is_no_duration(value):
     with pytest.raises(ValueError, match="expected"):
@@ -42,8 +72,18 @@ def test_a_written_duration_is_read_back(value):
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("100Mi", 104857600), ("250m", 0.25), ("1.5", 1.5), ("2k", 2000), ("1e3", 1000), ("1E", 1e18), ("-1Ki", -1024)]
-    + [(".5", 0.5), (3, 3), (2.5, 2.5), ("1Ei", 2**60), ("12E2", 1200)],
+    [
+        *(
+            ("100Mi", 104857600),
+            ("250m", 0.25),
+            ("1.5", 1.5),
+            ("2k", 2000),
+            ("1e3", 1000),
+            ("1E", 1e18),
+            ("-1Ki", -1024),
+        ),
+        *((".5", 0.5), (3, 3), (2.5, 2.5), ("1Ei", 2**60), ("12E2", 1200)),
+    ],
 )
 def test_quantities(text, number):
     assert parse_quantity(text) == pytest.approx(number)
@@ -58,8 +98,10 @@ def test_what_is_no_quantity(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["app=api", "app==api", "app in (web, api)", "app.kubernetes.io/name=api,tier!=db", "app", "app,!canary"]
-    + [" app = api , tier notin (db) ", "app=api,version=v1.2_3"],
+    [
+        *("app=api", "app==api", "app in (web, api)", "app.kubernetes.io/name=api,tier!=db", "app", "app,!canary"),
+        *(" app = api , tier notin (db) ", "app=api,version=v1.2_3"),
+    ],
 )
 def test_selectors(text):
     assert selector_problem(text) == ""
@@ -90,18 +132,19 @@ def test_selectors_that_are_refused(text, why):
     assert why in selector_problem(text)
 
 
-class TestParams:
-    specs = {
-        "ratio": Param(type="number", default=0.02, min=0, max=0.1),
-        "copies": Param(type="integer", min=1, max=5),
-        "zone": Param(type="string", default="a", enum=("a", "b")),
-        "force": Param(type="boolean", default=False),
-        "wait": Param(type="duration", default="5m", min="1m", max="1h"),
-    }
+SPECS = {
+    "ratio": Param(type="number", default=0.02, min=0, max=0.1),
+    "copies": Param(type="integer", min=1, max=5),
+    "zone": Param(type="string", default="a", enum=("a", "b")),
+    "force": Param(type="boolean", default=False),
+    "wait": Param.model_validate({"type": "duration", "default": "5m", "min": "1m", "max": "1h"}),
+}
 
+
+class TestParams:
     def test_defaults(self):
         """A parameter without default and without value is left out, so that using it is an error."""
-        found = resolve_params(self.specs, {})
+        found = resolve_params(SPECS, {})
         assert found == {"ratio": 0.02, "zone": "a", "force": False, "wait": timedelta(minutes=5)}
 
     @pytest.mark.parametrize(
@@ -117,7 +160,7 @@ class TestParams:
         ],
     )
     def test_given_values(self, name, given_value, value):
-        found = resolve_params(self.specs, {name: given_value})[name]
+        found = resolve_params(SPECS, {name: given_value})[name]
         assert found == value
         assert type(found) is type(value)
 
@@ -145,4 +188,4 @@ class TestParams:
     )
     def test_refused_values(self, name, given_value, why):
         with pytest.raises(InvalidParam, match=why):
-            resolve_params(self.specs, {name: given_value})
+            resolve_params(SPECS, {name: given_value})

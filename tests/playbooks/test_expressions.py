@@ -256,5 +256,5 @@ def test_never_raises_anything_else(text):
     try:
         expression = compile_expression(text)
         Environment(make_alert(), NOW).scope(params=PARAMS, target=TARGET).evaluate(expression)
-    except ExpressionError as exc:
-        assert exc.what
+    except ExpressionError:
+        return

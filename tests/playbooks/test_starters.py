@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import jsonschema
@@ -84,8 +85,6 @@ def test_the_readme_has_a_line_for_each():
     ],
 )
 def test_what_they_are_for(alertname, labels, target, chosen):
-    from datetime import timedelta
-
     ages = {"1h": timedelta(hours=1), "3h": timedelta(hours=3)}
     view = {"revision_age": ages.get(target.pop("age", ""), timedelta(days=9)), "unknown": {}, **target}
     alert = make_alert(alertname=alertname, **labels)

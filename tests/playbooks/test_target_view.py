@@ -111,7 +111,7 @@ def test_what_could_not_be_read_is_left_out_with_the_reason():
     assert "restarts" not in found
     assert "revision_age" not in found
     scope = Environment(make_alert(), NOW).scope(params={}, target=found)
-    with pytest.raises(ExpressionError, match="target.restarts is not known: its pods could not be read: 403"):
+    with pytest.raises(ExpressionError, match=r"target\.restarts is not known: its pods could not be read: 403"):
         scope.evaluate(compile_expression("target.restarts > 5"))
     with pytest.raises(ExpressionError, match="its revisions could not be read: timeout"):
         scope.evaluate(compile_expression('target.revision_age < duration("2h")'))
@@ -179,5 +179,5 @@ def test_checks_see_the_name_only():
     target = named_target(ObjectRef("Deployment", "shop", "api"))
     scope = Environment(make_alert(), NOW).scope(params={}, target=target)
     assert scope.evaluate(compile_expression("target.namespace + '/' + target.name")) == "shop/api"
-    with pytest.raises(ExpressionError, match="target.ready is not known: checks see its kind"):
+    with pytest.raises(ExpressionError, match=r"target\.ready is not known: checks see its kind"):
         scope.evaluate(compile_expression("target.ready"))

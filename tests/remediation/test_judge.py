@@ -233,17 +233,26 @@ def test_a_line_for_each_check() -> None:
 NAMES = ("a", "b", "c")
 
 
-@st.composite
-def sample_sets(draw: st.DrawFn, letters: str = "gbuc") -> tuple[SampleSet, ...]:
+def sample_sets(letters: str = "gbuc") -> st.SearchStrategy[tuple[SampleSet, ...]]:
+    """Up to ten sets of up to three checks, at any time, on data of any age, some checks missing."""
+    moment = st.tuples(
+        st.integers(-60, 900),
+        st.text(letters + ".", min_size=3, max_size=3),
+        st.sampled_from([0, 0, 0, 5, 120]),
+        st.sampled_from([None, 0.0, 0.5, 1.0]),
+        st.sampled_from([None, 1, 2, 3]),
+    )
+    return st.lists(moment, max_size=10).map(_sets)
+
+
+def _sets(moments: list[tuple[int, str, int, float | None, int | None]]) -> tuple[SampleSet, ...]:
     sets = []
-    for n in range(draw(st.integers(0, 12))):
-        at = after(draw(st.integers(-60, 900)) + n / 1000)
-        checks = []
-        for name in draw(st.lists(st.sampled_from(NAMES), unique=True)):
-            age = timedelta(seconds=draw(st.sampled_from([0, 0, 0, 5, 120])))
-            badness = draw(st.sampled_from([None, 0.0, 0.5, 1.0]))
-            checks.append(one(name, draw(st.sampled_from(letters)), at - age, badness=badness))
-        sets.append(SampleSet(taken_at=at, checks=tuple(checks), available=draw(st.sampled_from([None, 1, 2, 3]))))
+    for n, (second, letters, age, badness, available) in enumerate(moments):
+        at = after(second + n / 1000)
+        data_at = at - timedelta(seconds=age)
+        named = zip(NAMES, letters, strict=True)
+        checks = tuple(one(name, letter, data_at, badness=badness) for name, letter in named if letter != ".")
+        sets.append(SampleSet(taken_at=at, checks=checks, available=available))
     return tuple(sets)
 
 

@@ -40,7 +40,9 @@ class FakeJsonApi(FakeServer):
         return app
 
     async def _any(self, request: web.Request) -> web.StreamResponse:
-        return await self.guarded(request.path, request, self._answer, lambda error: web.json_response(error, status=400))
+        return await self.guarded(
+            request.path, request, self._answer, lambda error: web.json_response(error, status=400)
+        )
 
     async def _answer(self, request: web.Request) -> web.Response:
         form = await request.post() if request.method == "POST" else request.query

@@ -90,18 +90,18 @@ class Service:
         self.starts = 0
         self.url = ""
 
-    def start(self, **environment: str) -> Self:
+    def start(self, *, module: str = "remediator", **environment: str) -> Self:
         """Returns when it is ready. Raises: TimeoutError with the end of its log."""
-        self.launch(**environment)
+        self.launch(module=module, **environment)
         self.wait_ready()
         return self
 
-    def launch(self, **environment: str) -> None:
+    def launch(self, *, module: str = "remediator", **environment: str) -> None:
         self.starts += 1
         self._port_file.unlink(missing_ok=True)
         log = (self.directory / f"service-{self.starts}.log").open("wb")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "remediator", "serve", "--config", str(self._config), "--log-format", "json"],
+            [sys.executable, "-m", module, "serve", "--config", str(self._config), "--log-format", "json"],
             cwd=ROOT,
             stdout=log,
             stderr=log,

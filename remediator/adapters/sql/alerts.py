@@ -256,6 +256,8 @@ def _same_alert(present: _Interval, starts: int, now: int) -> bool:
     if present.resolved_at is None:
         return True
     within = span_us(SAME_ALERT_WITHIN)
+    # A sender's clock may be ahead of ours, and a start in the future would look long after the end.
+    starts = min(starts, now)
     if starts > present.resolved_at:
         return starts - present.resolved_at <= within
     # When we heard of the end: from the sender, or from Prometheus.

@@ -63,7 +63,7 @@ async def sample(args: ErrorRatioArgs, context: CheckContext) -> CheckSample:
         ask_one(context, requests_query(args, window), "the request rate"),
     )
     if rate is None or rate.value == 0:
-        return await idle_sample(NAME, args.metric, args, context, window)
+        return await idle_sample(NAME, args.metric, args, context, window, counted=rate is not None)
     if ratio is None or math.isnan(ratio.value):
         raise Unknown("the error ratio is no number, although there are requests")
     require_after_effect(context, window, ratio.at)

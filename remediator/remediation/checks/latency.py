@@ -52,7 +52,7 @@ async def sample(args: LatencyArgs, context: CheckContext) -> CheckSample:
     buckets = parse_buckets(found)
     rate = buckets[-1][1] if buckets else 0.0
     if rate == 0:
-        return await idle_sample(NAME, metric, args, context, window)
+        return await idle_sample(NAME, metric, args, context, window, counted=bool(buckets))
     at = min(s.at for s in found)
     context.require_fresh(at)
     require_after_effect(context, window, at)

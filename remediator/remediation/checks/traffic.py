@@ -110,12 +110,18 @@ def require_after_effect(context: CheckContext, window: Window, at: datetime) ->
         raise Unknown("by Prometheus' clock the window begins before the effect")
 
 
-async def idle_sample(check: str, series: str, args: TrafficArgs, context: CheckContext, window: Window) -> CheckSample:
+async def idle_sample(
+    check: str, series: str, args: TrafficArgs, context: CheckContext, window: Window, *, counted: bool
+) -> CheckSample:
     """The answer when the workload served no requests. `series` is the metric whose absence has to be explained.
 
+    `counted`: a rate was there and it was 0; else there was none at all.
     Raises: Unknown when nothing proves that it is idleness, CannotSee.
     """
     at = await _scraping_proven(args, context, window)
+    young = f"count(count_over_time({window.select(series)}))"
+    if not counted and await ask_one(context, young, "the count of series") is not None:
+        raise Unknown(f"{series} has only just begun to be counted: too early to tell")
     seen = select(series, *window.matchers, window=KNOWN_WITHIN)
     if await ask_one(context, f"count(count_over_time({seen}))", "the count of series") is None:
         raise Unknown(

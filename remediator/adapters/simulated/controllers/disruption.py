@@ -7,6 +7,7 @@ from typing import Any
 
 from remediator.adapters.simulated.controllers.pods import moment
 from remediator.adapters.simulated.selectors import matches_selector
+from remediator.adapters.simulated.status import resource
 from remediator.adapters.simulated.store import Obj
 from remediator.adapters.simulated.world import World, condition, is_active, is_ready, is_terminating
 from remediator.objects import controller_of, dig, labels_of
@@ -27,7 +28,11 @@ def reconcile(world: World, budget: Obj) -> None:
     ]
     disrupted = _disrupted(world, budget, pods)
     healthy = sum(is_ready(p) and is_active(p) and p["metadata"]["name"] not in disrupted for p in pods)
-    expected, desired = _expectation(world, budget, pods)
+    try:
+        expected, desired = _expectation(world, budget, pods)
+    except _NoScaleError as exc:
+        _fail_safe(world, budget, str(exc))
+        return
     allowed = max(healthy - desired, 0) if expected > 0 else 0
     status: dict[str, Any] = {
         "observedGeneration": budget["metadata"]["generation"],
@@ -40,6 +45,19 @@ def reconcile(world: World, budget: Obj) -> None:
     if disrupted:
         status["disruptedPods"] = disrupted
     world.set_status(budget, status)
+
+
+class _NoScaleError(Exception):
+    """The pods' controller has no scale that a share could be taken of."""
+
+
+def _fail_safe(world: World, budget: Obj, why: str) -> None:
+    """A share of a DaemonSet cannot be computed: nothing may be evicted, and the generation is never observed, so that
+    the Eviction API says for ever that the budget is still being processed (seen on 1.36).
+    """
+    counts = dict.fromkeys(("expectedPods", "desiredHealthy", "currentHealthy"), 0)
+    status = {**counts, **(budget.get("status") or {}), "disruptionsAllowed": 0}
+    world.set_status(budget, {**status, "conditions": [_condition(world, budget, 0, "SyncFailed", why)]})
 
 
 def _disrupted(world: World, budget: Obj, pods: list[Obj]) -> dict[str, str]:
@@ -79,22 +97,25 @@ def _scale_of_controllers(world: World, pods: list[Obj]) -> int:
             if found is None:
                 break
             above = controller_of(found)
+            if above is None and "replicas" not in found["spec"]:
+                raise _NoScaleError(f"{resource(found['kind'])} does not implement the scale subresource")
             if above is None:
-                owners[found["metadata"]["uid"]] = found["spec"].get("replicas", 1)
+                owners[found["metadata"]["uid"]] = found["spec"]["replicas"]
                 break
             owner = above
     return sum(owners.values())
 
 
-def _condition(world: World, budget: Obj, allowed: int) -> dict[str, Any]:
-    status, reason = ("True", "SufficientPods") if allowed > 0 else ("False", "InsufficientPods")
+def _condition(world: World, budget: Obj, allowed: int, reason: str = "", message: str = "") -> dict[str, Any]:
+    status = "True" if allowed > 0 else "False"
+    reason = reason or ("SufficientPods" if allowed > 0 else "InsufficientPods")
     before = condition(budget, "DisruptionAllowed")
     since = before["lastTransitionTime"] if before is not None and before["status"] == status else world.stamp()
     return {
         "type": "DisruptionAllowed",
         "status": status,
         "reason": reason,
-        "message": "",
+        "message": message,
         "lastTransitionTime": since,
         "observedGeneration": budget["metadata"]["generation"],
     }
