@@ -113,7 +113,11 @@ class Playbooks:
         return self._every
 
     def views(self) -> list[dict[str, Any]]:
-        kept = {k.name: f"{k.source} is invalid; this is its last good version" for k in self.last.kept} if self.last else {}
+        kept = (
+            {k.name: f"{k.source} is invalid; this is its last good version" for k in self.last.kept}
+            if self.last
+            else {}
+        )
         return [
             views.playbook(
                 loaded,

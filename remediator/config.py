@@ -198,7 +198,9 @@ class Config(Section):
         known = {c.name for c in self.clusters}
         for source in self.sources:
             if not source.cluster_label and source.cluster not in known:
-                raise ValueError(f"sources[{source.name}].cluster: {source.cluster!r} is none of clusters: {sorted(known)}")
+                raise ValueError(
+                    f"sources[{source.name}].cluster: {source.cluster!r} is none of clusters: {sorted(known)}"
+                )
         open_sources = [s.name for s in self.sources if s.auth == "none"]
         if len(open_sources) > 1:
             raise ValueError(f"sources {', '.join(open_sources)} all say auth: none; they could not be told apart")
@@ -270,4 +272,3 @@ def _dotted(loc: tuple[int | str, ...]) -> str:
 
 def _plain(message: str) -> str:
     return message.removeprefix("Value error, ")
-

@@ -27,7 +27,9 @@ class Metrics:
         self.denials = Counter(
             "remediator_guardrail_denials_total", "Denied and held, by guardrail.", ["guardrail", "answer"], registry=r
         )
-        self.effects = Counter("remediator_effects_total", "Effects, by action and result.", ["action", "result"], registry=r)
+        self.effects = Counter(
+            "remediator_effects_total", "Effects, by action and result.", ["action", "result"], registry=r
+        )
         self.alert_to_effect = Histogram(
             "remediator_alert_to_effect_seconds",
             "From the creation of a remediation to its first acknowledged effect.",
@@ -35,14 +37,22 @@ class Metrics:
             registry=r,
         )
         self.recovery = Histogram(
-            "remediator_recovery_seconds", "From the first effect to proven success.", ["playbook"], buckets=SLOW, registry=r
+            "remediator_recovery_seconds",
+            "From the first effect to proven success.",
+            ["playbook"],
+            buckets=SLOW,
+            registry=r,
         )
         self.approvals = Counter("remediator_approvals_total", "Answers to proposals.", ["result"], registry=r)
         self.messages = Counter("remediator_messages_total", "Outgoing messages.", ["channel", "result"], registry=r)
         self.outbox_pending = Gauge("remediator_outbox_pending", "Messages that wait to be sent.", registry=r)
-        self.undecided = Gauge("remediator_oldest_undecided_alert_seconds", "Age of the oldest alert without a verdict.", registry=r)
+        self.undecided = Gauge(
+            "remediator_oldest_undecided_alert_seconds", "Age of the oldest alert without a verdict.", registry=r
+        )
         self.reload_ok = Gauge(
-            "remediator_config_last_reload_successful", "Whether every playbook of the last reload is in force.", registry=r
+            "remediator_config_last_reload_successful",
+            "Whether every playbook of the last reload is in force.",
+            registry=r,
         )
         self.build_info = Gauge("remediator_build_info", "Version of this build.", ["version"], registry=r)
         self.build_info.labels(__version__).set(1)

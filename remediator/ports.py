@@ -31,8 +31,8 @@ class WriteRequest:
 
     `body` is the bytes that were recorded in the attempt row. Content types: `application/merge-patch+json`,
     `application/json-patch+json`, `application/strategic-merge-patch+json`, or `application/json`.
-    The fieldManager and, for a rehearsal, dryRun are added by the adapter (for delete and evict inside the body: options
-    in the query are ignored by the API server as soon as there is a body).
+    The fieldManager and, for a rehearsal, dryRun are added by the adapter (for delete and evict inside the body:
+    options in the query are ignored by the API server as soon as there is a body).
     """
 
     verb: Verb
@@ -71,13 +71,15 @@ class Cluster(Protocol):
         ...
 
     async def list(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> ObjectList:
-        """All objects of a kind, all pages, consistent. Empty namespace = all namespaces. `labels`/`fields` are selectors
+        """All objects of a kind, all pages, consistent. Empty namespace = all namespaces. `labels`/`fields` are
+        selectors
         in API syntax. Each item carries `kind` and `apiVersion`. Raises: Forbidden, CannotSee, NotFound (unknown kind).
         """
         ...
 
     def watch(self, kind: str, namespace: str = "", *, resource_version: str) -> AsyncIterator[WatchEvent]:
-        """Changes after `resource_version`; ends when the server closes it. Raises: CannotSee (also 410: list again)."""
+        """Changes after `resource_version`; ends when the server closes it. Raises: CannotSee (also 410: list
+        again)."""
         ...
 
     async def write(self, request: WriteRequest, *, dry_run: bool = False) -> Object:

@@ -1,4 +1,5 @@
-"""`explain`: what would happen now with this alert, and what would have to change. Plans and guards for real, acts never."""
+"""`explain`: what would happen now with this alert, and what would have to change. Plans and guards for real, acts
+never."""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ EPISODE_QUIET = timedelta(hours=1)
 UPKEEP_EVERY = timedelta(seconds=30)
 
 
-async def for_ever(name: str, work: Callable[[], Awaitable[float]], clock: Clock, wake: asyncio.Event | None = None) -> None:
+async def for_ever(
+    name: str, work: Callable[[], Awaitable[float]], clock: Clock, wake: asyncio.Event | None = None
+) -> None:
     """Run `work` again and again; it returns the seconds to its next turn, `wake` ends the pause early."""
     while True:
         if wake is not None:

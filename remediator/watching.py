@@ -54,7 +54,8 @@ async def watch(
     playbooks: Sequence[Path] = (),
     once: bool = False,
 ) -> int:
-    """Until Ctrl-C, or once. Returns 0. Raises: InvalidConfig, CannotSee (the first time Alertmanager cannot be asked)."""
+    """Until Ctrl-C, or once. Returns 0. Raises: InvalidConfig, CannotSee (the first time Alertmanager cannot be
+    asked)."""
     console = Console(width=None if sys.stdout.isatty() else 100)
     async with AsyncExitStack() as stack:
         source = AlertmanagerSilences(Endpoint(name="Alertmanager", url=alertmanager))

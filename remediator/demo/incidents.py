@@ -93,7 +93,9 @@ async def crash_loop(stage: Stage) -> bool:
     runs = await stage.journal.recent(50, playbook="restart-crash-loop")
     good = r is not None and r.state is State.SUCCEEDED and len(runs) == 1 and len(r.alerts) == len(pods)
     good = good and shop.available(CART) == 3
-    stage.narrator.result(f"one restart for {len(pods)} alerts; {CART} has {shop.available(CART)} of 3 copies", good=good)
+    stage.narrator.result(
+        f"one restart for {len(pods)} alerts; {CART} has {shop.available(CART)} of 3 copies", good=good
+    )
     return good
 
 
@@ -101,7 +103,9 @@ async def storm(stage: Stage) -> bool:
     """Nine services are slow at once: one cause. Nothing is restarted, one message says why."""
     stage.narrator.heading("3. A storm")
     stage.shop.clock.skip(timedelta(minutes=10))
-    stage.narrator.happens(f"{len(SERVICES)} services are slow at the same moment. Alertmanager posts all of them at once.")
+    stage.narrator.happens(
+        f"{len(SERVICES)} services are slow at the same moment. Alertmanager posts all of them at once."
+    )
     alerts = [stage.alert("HighLatency", "warning", f"{name} is slow", deployment=name) for name in SERVICES]
     await stage.post(alerts)
 

@@ -116,4 +116,6 @@ def _image(pod: Object) -> str:
 def _log(pod: Object, container: str, previous: bool) -> str | None:
     if labels_of(pod).get("app") != CART:
         return None
-    return "loading session cache from /tmp/cart.cache\npanic: checksum mismatch in /tmp/cart.cache, refusing to start\n"
+    return (
+        "loading session cache from /tmp/cart.cache\npanic: checksum mismatch in /tmp/cart.cache, refusing to start\n"
+    )

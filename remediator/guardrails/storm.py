@@ -1,6 +1,7 @@
 """`storm`: when much breaks at once there is one cause, and restarting every victim is not the cure.
 
-A storm begins when more distinct targets of matched playbooks arrive within five minutes than the limit allows, and lasts
+A storm begins when more distinct targets of matched playbooks arrive within five minutes than the limit allows, and
+lasts
 until that has not been the case for fifteen. Re-sends and alerts that join do not count: they bring no new target. The
 arrivals of a whole delivery are on record before any of them is decided (the runner sees to that).
 """

@@ -20,7 +20,8 @@ from remediator.remediation.targeting import TargetUnclear, resolve_from_alert
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """`ref` is what the steps act on, `root` the key of locks and episodes, `alert_pod` the pod that the alert names."""
+    """`ref` is what the steps act on, `root` the key of locks and episodes, `alert_pod` the pod that the alert
+    names."""
 
     cluster: str
     ref: ObjectRef

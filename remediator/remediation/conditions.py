@@ -1,4 +1,5 @@
-"""The conditions that the transition table names. Each is a pure question about a draft; its name is what the docs show."""
+"""The conditions that the transition table names. Each is a pure question about a draft; its name is what the docs
+show."""
 
 from __future__ import annotations
 

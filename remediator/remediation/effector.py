@@ -2,7 +2,8 @@
 
 Why an effect happens once (each line closes a failure that was measured or walked through):
 
-1. *Last look*: a consistent read; the touched paths still hold the plan's `before`, no pause annotation, nothing unknown
+1. *Last look*: a consistent read; the touched paths still hold the plan's `before`, no pause annotation, nothing
+unknown
    is still under way for this effect.
 2. *Attempt row*, committed after that read by one conditional statement (epoch current, no live pause). One row is one
    request: those bytes are sent, nothing is read in between, and nothing is sent when more than one second has passed.

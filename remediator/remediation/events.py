@@ -117,7 +117,8 @@ ActAnswer = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acted:
-    """How one go at the next effect (or the next undo) ended. `worse` = the target is measurably worse than at planning."""
+    """How one go at the next effect (or the next undo) ended. `worse` = the target is measurably worse than at
+    planning."""
 
     effect_id: str
     answer: ActAnswer

@@ -95,7 +95,8 @@ class Intake:
             await self._place(lead)
 
     async def _lead(self, record: AlertRecord, playbooks: Sequence[Entry], gate: asyncio.Semaphore) -> _Lead:
-        """The target of the first playbook that has one; playbooks that lead elsewhere are no candidates of this run."""
+        """The target of the first playbook that has one; playbooks that lead elsewhere are no candidates of this
+        run."""
         aims: list[tuple[Entry, Aim]] = []
         async with gate:
             for entry in playbooks:

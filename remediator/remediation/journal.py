@@ -151,7 +151,8 @@ class ReservationRefused:
 
 
 class StaleRemediation(Exception):
-    """Somebody else moved this remediation (another version or epoch): drop what you were about to do and read it again."""
+    """Somebody else moved this remediation (another version or epoch): drop what you were about to do and read it
+    again."""
 
 
 class Journal(Protocol):
@@ -161,7 +162,8 @@ class Journal(Protocol):
     async def accept(self, alerts: Sequence[Alert], now: datetime) -> Accepted:
         """Durably take a delivery (grouped with others into one commit). Returns only after COMMIT.
 
-        Firing: opens an interval, or refreshes `last_seen` of the open one; a new startsAt without a resolve between, or
+        Firing: opens an interval, or refreshes `last_seen` of the open one; a new startsAt without a resolve between,
+        or
         within 10 minutes of it, is the same alert. An open interval whose last remediation ended without effect is put
         back to undecided (not when a person rejected it, and not within 5 minutes of that ending).
         Resolved: closes the interval (the row stays 7 days).
@@ -202,7 +204,8 @@ class Journal(Protocol):
     ) -> tuple[Remediation, ...]:
         """Take remediations that are due (due or deadline passed) and free, or whose lease is over, most overdue first.
 
-        Taking one from another holder gives it a new epoch where it has one, so that the old holder's writes are refused.
+        Taking one from another holder gives it a new epoch where it has one, so that the old holder's writes are
+        refused.
         `busy` are those being worked on: they are ours already.
         """
         ...
@@ -322,7 +325,8 @@ class Journal(Protocol):
 
     # Housekeeping ---------------------------------------------------------------------------------------------------
     async def purge(self, now: datetime) -> Mapping[str, int]:
-        """Retention: alert keys 7 days after resolve or 30 days after last seen, bodies 7 d, events 90 d, effects 400 d;
+        """Retention: alert keys 7 days after resolve or 30 days after last seen, bodies 7 d, events 90 d, effects 400
+        d;
         keeps what idempotency and limits still need. Returns rows removed per table."""
         ...
 

@@ -1,7 +1,7 @@
 """From a chosen playbook to a plan with verdicts: read, let actions propose, rehearse, sample, guard. Reads only.
 
-Everything that can fail becomes a verdict with its reason: a definite no denies, an unknown holds. The digest binds what
-people approve to what is sent.
+Everything that can fail becomes a verdict with its reason: a definite no denies, an unknown holds. The digest binds
+what people approve to what is sent.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ class Planner:
         return PlanMade(plan=plan, verdicts=verdicts, explanation=explain(verdicts, subject=_subject(plan)))
 
     async def plan_step(self, r: Remediation) -> StepPlanned:
-        """Step `r.step` in its turn. `before` may differ only by our own recorded effects. Raises: JournalUnavailable."""
+        """Step `r.step` in its turn. `before` may differ only by our own recorded effects. Raises:
+        JournalUnavailable."""
         assert r.spec is not None and r.plan is not None
         records = await self._journal.alerts(r.alerts)
         try:

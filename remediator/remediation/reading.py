@@ -1,7 +1,7 @@
 """Reads the snapshot that actions and guardrails look at: the target and what stands around it, concurrently.
 
-Every part that cannot be read is named in `View.unreadable`; an empty tuple then says nothing. All parts are always read,
-at once: the guardrails look at them, whatever the action needs.
+Every part that cannot be read is named in `View.unreadable`; an empty tuple then says nothing. All parts are always
+read, at once: the guardrails look at them, whatever the action needs.
 """
 
 from __future__ import annotations

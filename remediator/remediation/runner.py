@@ -338,13 +338,19 @@ class Runner:
             return await self._planner.plan(r)
         made, evidence = await asyncio.gather(self._planner.plan(r), self._verifier.collect(r))
         for piece in evidence:
-            data = {"title": piece.title, "text": piece.summary or piece.error, "log": piece.text, "data": dict(piece.data)}
+            data = {
+                "title": piece.title,
+                "text": piece.summary or piece.error,
+                "log": piece.text,
+                "data": dict(piece.data),
+            }
             await self._journal.note(r.id, "evidence", piece.title, data, self._clock.now())
         self._evidence[r.id] = evidence
         return replace(made, collected=True)
 
     async def _deadline(self, r: Remediation) -> Event:
-        """The state's time is over. What was not answered is looked at first, and made safe before a person takes over."""
+        """The state's time is over. What was not answered is looked at first, and made safe before a person takes
+        over."""
         if r.state is State.UNCERTAIN:
             probed = await self._effector.give_up(r)
             return DeadlinePassed() if probed.answer == "cannot_see" else probed
@@ -361,7 +367,8 @@ class Runner:
         return acted
 
     async def _last_look(self, r: Remediation, effect: Effect, looked: Object) -> Acted | None:
-        """Asked between the last look and the attempt row. The first effect was guarded a moment ago, when it was planned."""
+        """Asked between the last look and the attempt row. The first effect was guarded a moment ago, when it was
+        planned."""
         if r.undoing:
             return None
         fresh = r.plan is not None and self._clock.now() - r.plan.made_at <= FRESH

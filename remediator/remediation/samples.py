@@ -15,8 +15,8 @@ CheckAnswer = Literal["good", "bad", "unknown"]
 class CheckSample:
     """One check, asked once. `value` is comparable with the one taken at planning (higher `badness` is worse):
 
-    `badness` is a number to compare now with before (missing copies, error ratio, seconds of latency, firing alerts), None
-    when the check has none or could not see. `taken_at` is the time of the data, not of the question, UTC.
+    `badness` is a number to compare now with before (missing copies, error ratio, seconds of latency, firing alerts),
+    None when the check has none or could not see. `taken_at` is the time of the data, not of the question, UTC.
     """
 
     check: str
@@ -32,7 +32,8 @@ class CheckSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleSet:
-    """All checks of a playbook, asked at one moment. `available` = available copies of the target, None = cannot see."""
+    """All checks of a playbook, asked at one moment. `available` = available copies of the target, None = cannot
+    see."""
 
     taken_at: datetime
     checks: tuple[CheckSample, ...]

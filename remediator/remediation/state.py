@@ -1,7 +1,7 @@
 """The state of one remediation: one frozen value, stored whole after every transition.
 
-`decide` (decide.py) turns (state, event, now) into the next state and commands; nothing else changes it. Everything that
-waits is a due time in here, never a sleeping coroutine, so a restart costs nothing.
+`decide` (decide.py) turns (state, event, now) into the next state and commands; nothing else changes it. Everything
+that waits is a due time in here, never a sleeping coroutine, so a restart costs nothing.
 """
 
 from __future__ import annotations
@@ -162,8 +162,8 @@ class Remediation:
     """One run of one playbook. Times are aware, UTC.
 
     `alerts` are alert row ids, the first one is primary. `spec` is the playbook's content as chosen, so that a reload
-    changes nothing under a running remediation. `due` is when the runner looks at it next, `deadline` when the state ends
-    by itself. `version` counts transitions (compare-and-set in the store). `epoch` fences zombies.
+    changes nothing under a running remediation. `due` is when the runner looks at it next, `deadline` when the state
+    ends by itself. `version` counts transitions (compare-and-set in the store). `epoch` fences zombies.
     """
 
     id: str

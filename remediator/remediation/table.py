@@ -1,4 +1,5 @@
-"""The transition table: everything that can happen to a remediation, in one place. Docs and console render it from here.
+"""The transition table: everything that can happen to a remediation, in one place. Docs and console render it from
+here.
 
 Read a row as: in one of these states, on this event, if this holds, go there and write that down. The first row that
 fits wins; no fitting row means the event is recorded and ignored. Deadlines are at the end.

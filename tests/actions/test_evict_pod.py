@@ -16,7 +16,11 @@ from tests.actions.make import NS, deployment, pod, replicaset, statefulset, vie
 WORKLOAD = deployment(3)
 OLD, NEW = replicaset(WORKLOAD, 1, "shop/api:0"), replicaset(WORKLOAD, 2, "shop/api:1")
 PODS = (pod("api-a", NEW), pod("api-b", NEW), pod("api-c", NEW, ready=False))
-RULE: dict[str, Any] = {"namespace": NS, "owner_uids": ("uid-replicaset-api-1", "uid-replicaset-api-2"), "selector": "app=api"}
+RULE: dict[str, Any] = {
+    "namespace": NS,
+    "owner_uids": ("uid-replicaset-api-1", "uid-replicaset-api-2"),
+    "selector": "app=api",
+}
 
 
 def plan(params: EvictPodParams, **parts: Any) -> Any:

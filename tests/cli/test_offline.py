@@ -141,9 +141,8 @@ class TestInitAlertmanager:
         (hook,) = receivers["remediator"]["webhook_configs"]
         assert hook["url"] == "https://rem.example.com/webhooks/alertmanager"
         assert hook["send_resolved"] is True
-        assert {route["receiver"] for route in config["route"]["routes"]} | {config["route"]["receiver"]} <= set(
-            receivers
-        )
+        used = {route["receiver"] for route in (config["route"], *config["route"]["routes"])}
+        assert used == set(receivers)
         assert all(route["group_by"] == ["..."] and route["group_wait"] == "0s" for route in ours)
         assert ours[-1]["group_interval"] == "30s"
         assert ours[-1]["continue"] is (pattern != "B")

@@ -19,7 +19,14 @@ def ready(control_plane: ControlPlane, namespace: str, name: str = "api", **opti
 
 
 def quick(**changes):
-    verify = {"settle": "0s", "interval": "200ms", "successes": 2, "failures": 3, "timeout": "20s", "checks": [{"rollout": {}}]}
+    verify = {
+        "settle": "0s",
+        "interval": "200ms",
+        "successes": 2,
+        "failures": 3,
+        "timeout": "20s",
+        "checks": [{"rollout": {}}],
+    }
     return restart_playbook(verify=verify, **changes)
 
 
@@ -32,6 +39,10 @@ def test_a_webhook_restarts_a_deployment_once(
     assert service.post_alerts(alert("Stuck", namespace, deployment="api"))[0] == 200
     shown = service.wait_state("succeeded", "escalated", "denied")
     assert shown["state"] == "succeeded", shown["reason"]
-    effects = [e for e in control_plane.effects(namespace, since) if e.user_agent.startswith("remediator") and e.verb == "patch"]
+    effects = [
+        e
+        for e in control_plane.effects(namespace, since)
+        if e.user_agent.startswith("remediator") and e.verb == "patch"
+    ]
     assert [(e.verb, e.resource, e.name) for e in effects] == [("patch", "deployments", "api")]
     print(service.cli("remediations", "show", shown["id"]).stdout)

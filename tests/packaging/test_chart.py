@@ -78,7 +78,11 @@ def test_lint_finds_nothing() -> None:
         pytest.param({**SMALLEST, "webook": {}}, "additional properties 'webook' not allowed", id="misspelt"),
         pytest.param({**SMALLEST, "write": {"namespaces": ["*"]}}, "/write/namespaces/0", id="every namespace"),
         pytest.param({**SMALLEST, "replicas": 2}, "additional properties 'replicas' not allowed", id="replicas"),
-        pytest.param({**SMALLEST, "playbooks": {"files": {"a.txt": "x"}}}, "playbooks", id="no playbook file"),
+        pytest.param(
+            {**SMALLEST, "playbooks": {"files": {"a.txt": "x"}}},
+            "'a.txt' does not match pattern",
+            id="no playbook file",
+        ),
     ],
 )
 def test_what_does_not_render(values: dict[str, Any], says: str) -> None:
@@ -118,7 +122,9 @@ def test_one_writer_and_the_volume_stays() -> None:
     claim = one(objects, "PersistentVolumeClaim")
     assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
     assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
-    assert "PersistentVolumeClaim" not in [o["kind"] for o in render({**SMALLEST, "persistence": {"existingClaim": "x"}})]
+    assert "PersistentVolumeClaim" not in [
+        o["kind"] for o in render({**SMALLEST, "persistence": {"existingClaim": "x"}})
+    ]
 
 
 def test_the_pod_is_restricted() -> None:
@@ -134,7 +140,7 @@ def test_the_pod_is_restricted() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     writable = {m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")}
-    assert writable == {"/var/lib/remediator", "/tmp"}  # noqa: S108
+    assert writable == {"/var/lib/remediator", "/tmp"}
     assert all("subPath" not in mount for mount in container["volumeMounts"])  # those never change once mounted
     assert container["livenessProbe"]["httpGet"]["path"] == "/-/healthy"
     assert container["readinessProbe"]["httpGet"]["path"] == "/-/ready"
@@ -205,7 +211,9 @@ def test_access_is_bound_where_it_was_asked_for() -> None:
     assert not [o for o in objects if o["kind"] == "ClusterRoleBinding"]
     for binding in (o for o in objects if o["kind"] == "RoleBinding"):
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "remediator", "namespace": "ops"}]
-        assert [o for o in objects if o["kind"] == binding["roleRef"]["kind"] and _name(o) == binding["roleRef"]["name"]]
+        assert [
+            o for o in objects if o["kind"] == binding["roleRef"]["kind"] and _name(o) == binding["roleRef"]["name"]
+        ]
     assert not [o for o in render({**EVERYTHING, "rbac": {"create": False}}) if "rbac" in o["apiVersion"]]
 
 
@@ -214,7 +222,8 @@ def _name(obj: Object) -> str:
 
 
 def test_the_variables_that_kubernetes_injects_are_no_settings(tmp_path: Path) -> None:
-    """Another pod in the namespace may run us without enableServiceLinks: false, for a Service of any of these names."""
+    """Another pod in the namespace may run us without enableServiceLinks: false, for a Service of any of these
+    names."""
     links = {}
     for service, port in (("REMEDIATOR", 8080), ("REMEDIATOR_STORE", 5432), ("REMEDIATOR_SLACK", 80)):
         links |= {

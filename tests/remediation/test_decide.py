@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -56,26 +57,26 @@ GOOD_1 = samples("good", at=NOW + timedelta(seconds=12))
 GOOD_2 = samples("good", at=NOW + timedelta(seconds=20))
 
 
-def awaiting(**changes: object):
+def awaiting(**changes: Any):
     return remediation(S.AWAITING_APPROVAL, mode="approve", plan=plan(), digest="d1", **changes)
 
 
 APPROVED = replace(awaiting(), state=S.APPROVED)
 
 
-def two_effects(**changes: object):
+def two_effects(**changes: Any):
     return replace(ACTING, plan=plan(planned_step(patch(), patch(3, 4))), **changes)
 
 
-def two_steps(*, verify: bool = False, second: dict[str, object] | None = None, **changes: object):
-    first: dict[str, object] = {"action": "scale", "with": {"to": 5, "min": 1, "max": 9}}
+def two_steps(*, verify: bool = False, second: dict[str, Any] | None = None, **changes: Any):
+    first: dict[str, Any] = {"action": "scale", "with": {"to": 5, "min": 1, "max": 9}}
     if verify:
         first["verify"] = {"rollout": {}}
     spec = playbook(steps=[first, second or {"action": "scale", "with": {"to": 6, "min": 1, "max": 9}}])
     return replace(ACTING, spec=spec, plan=plan(planned_step(), planned_step(patch(5, 6))), **changes)
 
 
-def chosen(**changes: object) -> Chosen:
+def chosen(**changes: Any) -> Chosen:
     spec = playbook()
     return Chosen(spec=spec, playbook_hash="h", mode="auto", alert_id="a-2", target=None, ladder=("next",), **changes)
 
@@ -452,7 +453,7 @@ def test_a_pause_keeps_an_approval_until_it_expires() -> None:
     assert decide(r, made(Answer.HOLD), NOW).remediation.deadline == NOW + timedelta(minutes=5)
 
 
-def verified(answer: str, *, times: int, available: int = 3, badness: float | None = None, **changes: object):
+def verified(answer: str, *, times: int, available: int = 3, badness: float | None = None, **changes: Any):
     """Feed samples until a verdict; returns the last decision."""
     r = replace(VERIFYING, **changes)
     decision = None

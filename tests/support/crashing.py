@@ -85,6 +85,8 @@ class CrashingCluster:
             case "reply_lost":
                 await self._real.write(request)
                 raise Uncertain("timeout")
+            case _:
+                pass
         answer = await self._real.write(request)
         if AT == "after_the_answer":
             die()

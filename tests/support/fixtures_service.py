@@ -49,7 +49,11 @@ def make_service(
         folder.mkdir(parents=True, exist_ok=True)
         for playbook in playbooks:
             (folder / f"{playbook['name']}.yaml").write_text(yaml.safe_dump(dict(playbook), sort_keys=False))
-        kubeconfig = control_plane.kubeconfig_for(token, f"service-{tmp_path.name}-{name}") if token else control_plane.kubeconfig
+        kubeconfig = (
+            control_plane.kubeconfig_for(token, f"service-{tmp_path.name}-{name}")
+            if token
+            else control_plane.kubeconfig
+        )
         content: dict[str, Any] = {
             "listen": {"host": "127.0.0.1", "port": 0},
             "sources": [{"name": "prod", "tokens": [{"value": WEBHOOK_TOKEN}]}],

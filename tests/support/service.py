@@ -29,7 +29,9 @@ def get_json(url: str, *, token: str = "", timeout_s: float = 10) -> Any:
     return request_json("GET", url, token=token, timeout_s=timeout_s)[1]
 
 
-def request_json(method: str, url: str, body: object = None, *, token: str = "", timeout_s: float = 10) -> tuple[int, Any]:
+def request_json(
+    method: str, url: str, body: object = None, *, token: str = "", timeout_s: float = 10
+) -> tuple[int, Any]:
     """Status and parsed body, whatever the status."""
     data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
@@ -79,7 +81,9 @@ class Fake:
 class Service:
     """`remediator serve` on a free port. `stop` is SIGTERM, `kill` is SIGKILL; `start` again continues on its store."""
 
-    def __init__(self, directory: Path, config: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, config: Mapping[str, Any], environment: Mapping[str, str] | None = None
+    ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._config = directory / "remediator.yaml"
@@ -105,7 +109,12 @@ class Service:
             cwd=ROOT,
             stdout=log,
             stderr=log,
-            env={**os.environ, **self._environment, **environment, "REMEDIATOR_LISTEN__PORT_FILE": str(self._port_file)},
+            env={
+                **os.environ,
+                **self._environment,
+                **environment,
+                "REMEDIATOR_LISTEN__PORT_FILE": str(self._port_file),
+            },
         )
         log.close()
 
@@ -208,5 +217,3 @@ def alert(name: str, namespace: str, *, status: str = "firing", starts_at: str =
         "endsAt": "0001-01-01T00:00:00Z",
         "generatorURL": "",
     }
-
-

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import yaml
@@ -164,16 +164,16 @@ class World:
         end = self.clock.now() + timedelta(seconds=within_s)
         await self.turn()
         while True:
-            r = await self.newest()
-            if r is not None and r.state.value in states:
-                return r
-            assert self.clock.now() < end, f"still {r.state if r else 'nothing'}: {r.reason if r else ''}"
+            found = await self.journal.recent(1)
+            if found and found[0].state.value in states:
+                return found[0]
+            assert self.clock.now() < end, f"still {[(r.state, r.reason) for r in found]}"
             self.cluster.advance(1.0)
             await self.turn()
 
-    async def newest(self) -> Remediation | None:
-        found = await self.journal.recent(1)
-        return found[0] if found else None
+    async def newest(self) -> Remediation:
+        (found,) = await self.journal.recent(1)
+        return found
 
     async def all(self) -> tuple[Remediation, ...]:
         """Oldest first."""

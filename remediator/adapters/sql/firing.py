@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-
 from datetime import datetime
 
 from sqlalchemy import Connection, distinct, func, select
@@ -34,7 +33,8 @@ def arrivals(connection: Connection, cluster: str, since: datetime) -> tuple[Arr
         remediations.c.cluster == cluster, remediations.c.created_at >= to_us(since), remediations.c.parent == ""
     )
     return tuple(
-        Arrival(target_key=f"{cluster}/{root_key}", at=from_us(created)) for root_key, created in connection.execute(query)
+        Arrival(target_key=f"{cluster}/{root_key}", at=from_us(created))
+        for root_key, created in connection.execute(query)
     )
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from remediator.actions.view import Revision
 from remediator.adapters.sql import alerts as alerts_sql
 from remediator.adapters.sql import attempts as attempts_sql
-from remediator.adapters.sql import firing as firing_sql
 from remediator.adapters.sql import episodes as episodes_sql
 from remediator.adapters.sql import events as events_sql
+from remediator.adapters.sql import firing as firing_sql
 from remediator.adapters.sql import outbox as outbox_sql
 from remediator.adapters.sql import pauses as pauses_sql
 from remediator.adapters.sql import playbooks as playbooks_sql
