@@ -316,6 +316,8 @@ def test_a_label_with_another_meaning_loses_its_own():
 def test_a_pod_label_that_means_something_else():
     """The same where its own meaning would be the stronger one."""
     assert hints(LabelRules(names={"pod": "service"}), pod="api", namespace="shop") == [("Service", "pod")]
+    rules = LabelRules(names={"exported_pod": "ignore"})
+    assert hints(rules, exported_pod="api", namespace="shop") == []
 
 
 def test_an_address_can_be_named_too():

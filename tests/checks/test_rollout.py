@@ -145,6 +145,13 @@ async def test_a_new_pod_that_cannot_start_is_bad(broken: dict[str, Any], answer
     assert (await pods_ready(PodsReadyArgs(), context(cluster=cluster))).answer == answer
 
 
+async def test_a_new_pod_that_cannot_start_is_bad_also_while_the_old_ones_still_serve() -> None:
+    """With a surge nothing is missing, and yet the rollout will never end."""
+    cluster = FakeCluster([deployment(updated=1, total=4), replicaset(), pod(ready=False, waiting="ImagePullBackOff")])
+    found = await rollout(RolloutArgs(), context(cluster=cluster))
+    assert (found.answer, found.badness) == ("bad", 0)
+
+
 async def test_while_planning_no_pod_is_new() -> None:
     cluster = FakeCluster([deployment(available=2), replicaset(), pod(ready=False, waiting="ImagePullBackOff")])
     assert (await rollout(RolloutArgs(), context(cluster=cluster, since=None))).answer == "unknown"

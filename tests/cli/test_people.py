@@ -12,7 +12,7 @@ from remediator import views
 from remediator.remediation.events import Rejected
 from remediator.remediation.state import State
 from tests.cli.conftest import Run
-from tests.http.harness import DIGEST, World
+from tests.http.harness import DIGEST, World, alert, source, webhook
 from tests.support.building import plan, planned_step, playbook, remediation, verdict
 
 
@@ -266,3 +266,24 @@ class TestExplain:
     async def test_no_file(self, run: Run) -> None:
         result = await run("explain", "/does/not/exist.json")
         assert (result.exit_code, "cannot be read: No such file" in result.stderr) == (2, True)
+
+
+class TestLooking:
+    async def test_alerts_and_what_became_of_them(self, world: World, run: Run) -> None:
+        assert (await run("alerts")).stdout == "No alert yet.\n"
+        await world.proposed()
+        body = webhook(alert("Odd", namespace="shop"))
+        await world.service.accept(body, source().source())
+        (odd,) = await world.journal.undecided(10)
+        await world.journal.decide_alerts({odd.id: "no_playbook: no loaded playbook matches"}, world.clock.now())
+        lines = {line.split()[0]: line for line in (await run("alerts", role="viewer")).stdout.splitlines()}
+        assert "r-1" in lines["Busy1"]
+        assert "no playbook" in lines["Odd"]
+        assert "namespace=shop" in lines["Odd"]
+        assert len(json.loads((await run("alerts", "-o", "json")).stdout)["alerts"]) == 2
+
+    async def test_playbooks(self, run: Run) -> None:
+        result = await run("playbooks", role="viewer")
+        assert result.stdout.split()[:5] == ["PLAYBOOK", "MODE", "STEPS", "OWNER", "FOR"]
+        assert "scale-api" in result.stdout
+        assert json.loads((await run("playbooks", "-o", "json")).stdout)["playbooks"][0]["name"] == "scale-api"

@@ -185,9 +185,15 @@ def test_between_rungs_the_target_is_ours_already():
     assert in_flight.check(full).answer is Answer.HOLD
 
 
-def test_in_flight_names_what_it_waits_for():
-    verdict = in_flight.check(facts(limits=replace(BROAD, in_flight_target=1), runs=runs(1, ended=None)))
-    assert verdict.reason == "target 1/1 running (r-x0)"
+@pytest.mark.parametrize(
+    ("count", "named"),
+    [(1, "r-x0"), (3, "r-x0, r-x1, r-x2"), (4, "r-x0, r-x1, r-x2, ...")],
+    ids=["one", "three", "four"],
+)
+def test_in_flight_names_what_it_waits_for(count, named):
+    verdict = in_flight.check(facts(limits=replace(BROAD, in_flight_target=1), runs=runs(count, ended=None)))
+    assert verdict.reason == f"target {count}/1 running ({named})"
+    assert verdict.brief == f"in_flight target {count}/1 ({named})"
 
 
 # --- cooldown ---------------------------------------------------------------------------------------------------------

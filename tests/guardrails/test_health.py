@@ -68,6 +68,14 @@ def test_the_only_copy_goes_once_a_person_has_approved():
     assert min_available.check(facts(one, approved=True)).answer is Answer.PASS
 
 
+def test_what_is_taken_from_something_that_cannot_be_counted_asks_a_person():
+    one = pod("x", deployment())
+    verdict = min_available.check(facts(target(one, evict(1))))
+    assert verdict.answer is Answer.ASK
+    assert "no workload whose copies can be counted" in verdict.reason
+    assert min_available.check(facts(target(one, evict(0)))).answer is Answer.PASS
+
+
 def test_between_evictions_a_pod_that_is_going_is_no_copy_any_more():
     """The Deployment's status lags behind the pods: the second eviction must not count the first one's pod."""
     obj = deployment(3, 3)
@@ -291,6 +299,13 @@ IMAGE = FieldChange(("spec", "template", "spec", "containers"), [], [])
             target(WORKLOAD, replace(restart(WORKLOAD), effects=(a_patch(WORKLOAD, IMAGE),)), **KNOWN),
             Answer.DENY,
             id="an image",
+        ),
+        pytest.param(
+            target(
+                WORKLOAD, replace(restart(WORKLOAD), effects=(*restart(WORKLOAD).effects, *evict().effects)), **KNOWN
+            ),
+            Answer.DENY,
+            id="a restart among other effects",
         ),
         pytest.param(target(WORKLOAD, unreadable={"revisions": "403"}), Answer.HOLD, id="revisions unreadable"),
         pytest.param(target(WORKLOAD, unreadable={"observed": "x"}), Answer.HOLD, id="evidence unreadable"),

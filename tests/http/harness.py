@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -126,6 +127,7 @@ class World:
     missing: dict[str, str] = field(default_factory=dict)
     clusters: tuple[str, ...] = ("c1",)
     intake_pokes: int = 0
+    poked: asyncio.Event = field(default_factory=asyncio.Event)
     reloads: int = 0
     asked: list[dict[str, Any]] = field(default_factory=list)
     explained: dict[str, Any] = field(
@@ -163,6 +165,7 @@ class World:
 
     def _poked(self) -> None:
         self.intake_pokes += 1
+        self.poked.set()
 
     async def _explain(self, alert: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(alert)

@@ -62,3 +62,13 @@ def test_no_plain_text_is_kept(tmp_path: Path) -> None:
     senders = Senders([SourceConfig(name="am", tokens=(secret_file(tmp_path / "t", "very-secret"),))])
     users = Users([ApiToken(name="ann", token=secret_file(tmp_path / "u", "very-secret"))])
     assert "very-secret" not in repr((vars(senders), vars(users)))
+
+
+def test_two_sources_with_one_secret_are_refused(tmp_path: Path) -> None:
+    """They could not be told apart, and one may claim what the other may not."""
+    same = secret_file(tmp_path / "token", "one")
+    with pytest.raises(InvalidConfig, match="prod and staging have the same secret"):
+        Senders([SourceConfig(name=name, tokens=(same,)) for name in ("prod", "staging")])
+    with pytest.raises(InvalidConfig, match="ann and bob have the same secret"):
+        Users([ApiToken(name=name, token=same) for name in ("ann", "bob")])
+    Senders([SourceConfig(name="prod", tokens=(same, same))])  # the same file twice harms nobody

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,6 +28,16 @@ async def test_not_ready_says_what_is_missing(world: World, client: Client) -> N
     answer = await client.get("/-/ready")
     assert answer.status == 503
     assert await answer.json() == {"ready": False, "missing": {"playbooks": "not loaded yet", "store": "disk full"}}
+
+
+async def test_the_store_is_not_asked_for_every_question(world: World, client: Client) -> None:
+    """The route is open, and each question would be a commit."""
+    for _ in range(3):
+        assert (await client.get("/-/ready")).status == 200
+    world.store.error = "disk full"
+    assert (await client.get("/-/ready")).status == 200
+    world.clock.time += timedelta(seconds=1)
+    assert (await client.get("/-/ready")).status == 503
 
 
 async def test_metrics_are_open_and_parse(world: World, client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from remediator.adapters.sql import engine as engine_module
+from remediator.adapters.sql import lock as lock_module
 from remediator.adapters.sql.engine import SqliteFile, SqliteMemory
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.adapters.sql.lock import ProcessLock
@@ -70,6 +72,27 @@ def test_nor_does_one_process_open_it_twice(path: Path) -> None:
 def test_a_lock_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(JournalUnavailable, match=r"nowhere/x\.lock"):
         ProcessLock(tmp_path / "nowhere" / "x.lock")
+
+
+def test_a_file_system_that_cannot_lock_is_no_other_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(descriptor: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock_module, "_try_lock", cannot)
+    with pytest.raises(JournalUnavailable, match=r"cannot lock .*No locks available.*file system"):
+        SqliteFile(path)
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    database = SqliteFile(tmp_path / "journal.db")
+    connection = database.connect_writer()
+    with connection.begin():
+        connection.execute(text("UPDATE counters SET value = 1"))
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert {"journal.db", "journal.db-wal", "journal.db.lock"} <= set(modes)
+    assert set(modes.values()) == {0o600}
+    connection.close()
+    database.close()
 
 
 def test_a_file_that_is_no_database_is_refused_and_let_go(tmp_path: Path) -> None:

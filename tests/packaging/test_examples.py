@@ -33,12 +33,12 @@ KINDS = {
 }
 
 
-def settings(model: type[BaseModel], path: str = "") -> Iterator[str]:
+def settings(model: type[BaseModel]) -> Iterator[str]:
     """Every key of the configuration by its last name, sections of sections included."""
     for name, field in model.model_fields.items():
         yield name
         for inner in _models(field.annotation):
-            yield from settings(inner, f"{path}{name}.")
+            yield from settings(inner)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -37,7 +37,7 @@ steps:
     verify: {rollout: }
   - wait: 5m
   - check: {pods_ready: {}}
-  - ask: Is ${target.name} still needed in ${labels.namespace}?
+  - ask: Is the old version still needed?
   - action: scale
     with: {to: "${params.copies}", min: 1, max: "${target.desired * 2}"}
     target: {kind: Deployment, namespace: "${target.namespace}", name: worker}
@@ -51,7 +51,7 @@ approval: {quorum: 1, approvers: ["oncall:pagerduty/PSCHED1", "slack:@checkout-l
 undo: {after: failed}
 escalate:
   - playbook: restart-deployment
-  - page: {urgency: high, service: "${labels.team}"}
+  - page: {urgency: high, service: checkout}
 guardrails:
   max_targets: 1
   cooldown: {success: 15m, failure: 1h}

@@ -23,7 +23,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 BEYOND = {
     *("action-on-kind", "approver", "argument-rule", "bad-matcher", "bad-regex", "bad-selector", "bad-target-name"),
-    *("check-changing-target", "empty", "empty-selector", "empty-template", "escalate-to-itself", "list"),
+    *("ask-template", "check-asks-restarts", "empty", "empty-selector", "empty-template", "escalate-to-itself", "list"),
     *("matches-everything", "negative-selector", "no-namespace", "no-timeout", "node-namespace", "param-bounds"),
     *("param-default", "param-enum", "param-in-argument", "param-text-bounds", "param-type", "stray-template"),
     *("target-in-target", "too-much-percent", "unclosed-template", "unknown-param", "when-days", "when-field"),

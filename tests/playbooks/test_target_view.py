@@ -7,9 +7,8 @@ from datetime import timedelta
 import pytest
 
 from remediator.actions.times import format_time
-from remediator.objects import ObjectRef
 from remediator.playbooks.expressions import TARGET_FIELDS, Environment, ExpressionError, compile_expression
-from remediator.playbooks.target_view import named_target, normalise_target
+from remediator.playbooks.target_view import normalise_target
 from tests.playbooks.registry import NOW, make_alert, make_view
 
 META = {"name": "api", "namespace": "shop", "uid": "u1", "labels": {"team": "checkout"}, "annotations": {"a": "b"}}
@@ -173,11 +172,3 @@ def test_no_field_is_missing_from_the_vocabulary():
     """What expressions may ask for is what there is."""
     view = make_view(deployment(), pods=(), revisions=(replica_set(1, timedelta(hours=1)),))
     assert set(normalise_target(view)) - {"unknown"} == set(TARGET_FIELDS)
-
-
-def test_checks_see_the_name_only():
-    target = named_target(ObjectRef("Deployment", "shop", "api"))
-    scope = Environment(make_alert(), NOW).scope(params={}, target=target)
-    assert scope.evaluate(compile_expression("target.namespace + '/' + target.name")) == "shop/api"
-    with pytest.raises(ExpressionError, match=r"target\.ready is not known: checks see its kind"):
-        scope.evaluate(compile_expression("target.ready"))
