@@ -38,7 +38,7 @@ def set_up_logging(
         Redactor(tuple(secrets)),
     ]
     last: Processor = (
-        structlog.dev.ConsoleRenderer(timestamp_key="at")
+        structlog.dev.ConsoleRenderer(timestamp_key="at", exception_formatter=structlog.dev.plain_traceback)
         if console
         else structlog.processors.JSONRenderer(serializer=_json)
     )

@@ -42,6 +42,10 @@ REJECTABLE = (*NEEDS_PERSON, State.APPROVED, State.WAITING)
 SHORTEST_DIGEST = 8
 SNOOZE_LIMITS = (timedelta(minutes=1), timedelta(hours=24))
 PING_TIMEOUT_S = 2.0
+PING_EVERY_S = 1.0
+"""Anybody may ask whether we are ready; the store is not asked more often than this."""
+EXPLAIN_AT_ONCE = 4
+"""Each reads the cluster and rehearses on the API server."""
 SEE_PAUSES = "See what is paused: remediator pause list"
 SEE_ALL = "See them all: remediator remediations list"
 TEXT_LIMIT = 500
@@ -129,6 +133,9 @@ class Service:
         self._missing = missing
         self._reload = reload
         self._clusters = tuple(clusters)
+        self._explaining = asyncio.Semaphore(EXPLAIN_AT_ONCE)
+        self._pinging = asyncio.Lock()
+        self._pinged: tuple[float, str] | None = None
         self._firing = metrics.alerts_received.labels("firing")
         self._resolved = metrics.alerts_received.labels("resolved")
 
@@ -314,7 +321,9 @@ class Service:
         cluster = alert.get("cluster")
         if cluster and cluster not in self._clusters:
             raise InvalidRequest(f"no cluster is called {cluster!r}", advice=f"Known: {', '.join(self._clusters)}.")
-        return {"acts": False, "remediation": None, "not_chosen": [], **await self._explain(alert), "alert": alert}
+        async with self._explaining:
+            explained = await self._explain(alert)
+        return {"acts": False, "remediation": None, "not_chosen": [], **explained, "alert": alert}
 
     async def reload(self, who: str) -> View:
         """Read playbooks and secrets again; what cannot be read stays as it is."""
@@ -324,14 +333,24 @@ class Service:
     async def readiness(self) -> Readiness:
         """Never raises. A reload that failed is no reason: the last good version is in force."""
         missing = dict(self._missing())
+        async with self._pinging:
+            now = self._clock.boot()
+            if self._pinged is None or now - self._pinged[0] >= PING_EVERY_S:
+                self._pinged = (now, await self._store_problem())
+        if problem := self._pinged[1]:
+            missing["store"] = problem
+        return Readiness(missing)
+
+    async def _store_problem(self) -> str:
+        """Why the store cannot commit; empty when it can."""
         try:
             async with asyncio.timeout(PING_TIMEOUT_S):
                 await self._journal.ping()
         except JournalUnavailable as exc:
-            missing["store"] = str(exc)
+            return str(exc)
         except TimeoutError:
-            missing["store"] = f"no answer within {PING_TIMEOUT_S:.0f} s"
-        return Readiness(missing)
+            return f"no answer within {PING_TIMEOUT_S:.0f} s"
+        return ""
 
 
 def _unknown(remediation_id: str) -> UnknownId:

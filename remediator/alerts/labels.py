@@ -231,7 +231,7 @@ class _Picker:
         said = self._named.get(label, self._mapped.get(label, meaning))
         if said == IGNORE:
             return "config labels: says ignore"
-        if label == meaning and said != meaning:
+        if said != meaning:
             return f"config labels: says that it means {said}"
         if label.startswith("exported_"):
             return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from remediator import __version__
-from remediator.cli import checking, explaining, pauses, remediations, routing, serving
+from remediator.cli import checking, explaining, looking, pauses, remediations, routing, serving
 from remediator.cli.options import Output, OutputOption
 from remediator.cli.problems import Commands
 
@@ -31,6 +31,8 @@ app.command(rich_help_panel=PEOPLE)(remediations.reject)
 app.command(rich_help_panel=PEOPLE)(remediations.snooze)
 app.command(rich_help_panel=PEOPLE)(pauses.pause)
 app.command(rich_help_panel=PEOPLE)(pauses.resume)
+app.command(rich_help_panel=PEOPLE)(looking.alerts)
+app.command(rich_help_panel=PEOPLE)(looking.playbooks)
 app.command(rich_help_panel=PEOPLE)(explaining.explain)
 app.command(rich_help_panel=PLAYBOOKS)(checking.check)
 app.command(rich_help_panel=PLAYBOOKS)(checking.schema)

@@ -1,9 +1,8 @@
 """`storm`: when much breaks at once there is one cause, and restarting every victim is not the cure.
 
 A storm begins when more distinct targets of matched playbooks arrive within five minutes than the limit allows, and
-lasts
-until that has not been the case for fifteen. Re-sends and alerts that join do not count: they bring no new target. The
-arrivals of a whole delivery are on record before any of them is decided (the runner sees to that).
+lasts until that has not been the case for fifteen. Re-sends and alerts that join do not count: they bring no new
+target. The arrivals of a whole delivery are on record before any of them is decided (the runner sees to that).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from remediator.alerts.source import Source
 from remediator.config import ApiToken, SourceConfig
+from remediator.errors import InvalidConfig
 
 ROLES = ("viewer", "operator", "approver", "admin")
 
@@ -51,6 +52,8 @@ class Senders:
             basic += [(_digest(f"{b.username}:{b.password.read()}"), source) for b in config.basic]
             if config.auth == "none":
                 anybody = source
+        # Two sources with one secret could not be told apart: the weaker one could claim what only the other may.
+        _refuse_shared("sources", [(secret, source.name) for secret, source in (*bearer, *basic)])
         self._bearer, self._basic, self._open = bearer, basic, anybody
 
     def find(self, authorization: str) -> Source | None:
@@ -80,7 +83,9 @@ class Users:
 
     def load(self, configs: Sequence[ApiToken]) -> None:
         """Read every token again, then swap. Raises: InvalidConfig; the old ones stay in force then."""
-        self._tokens = [(_digest(c.token.read()), User(c.name, c.role)) for c in configs]
+        tokens = [(_digest(c.token.read()), User(c.name, c.role)) for c in configs]
+        _refuse_shared("api", [(secret, user.name) for secret, user in tokens])
+        self._tokens = tokens
 
     def __bool__(self) -> bool:
         """Whether there is any user at all."""
@@ -96,6 +101,15 @@ class Users:
             if hmac.compare_digest(secret, wanted):
                 found = user
         return found
+
+
+def _refuse_shared(where: str, secrets: Sequence[tuple[bytes, str]]) -> None:
+    """Raises: InvalidConfig when two names have the same secret."""
+    owners: dict[bytes, str] = {}
+    for secret, name in secrets:
+        owner = owners.setdefault(secret, name)
+        if owner != name:
+            raise InvalidConfig(f"{where}: {owner} and {name} have the same secret; give each its own")
 
 
 def _decoded(credentials: str) -> str:

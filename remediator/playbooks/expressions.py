@@ -41,7 +41,9 @@ TARGET_FIELDS = (
     *("kind", "namespace", "name", "ready", "desired", "updated", "available", "image", "images"),
     *("revision_age", "restarts", "labels", "annotations", "object"),
 )
-TARGET_NAME = ("kind", "namespace", "name")
+NOT_READ_AGAIN = frozenset({"revision_age", "restarts"})
+"""Take the target's revisions and pods, which a check every 15 s does not read again."""
+
 ROOTS = ("alert", "labels", "target", "params")
 _GO_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:h|ms|m|s|us|µs|ns))+)", re.ASCII)
 
@@ -110,19 +112,10 @@ def check_roots(expression: Expression, allowed: Collection[str], why: str) -> N
         raise ExpressionError(f"{root} cannot be used here: {why}", f"Known here: {', '.join(allowed)}.")
 
 
-def check_named_only(expression: Expression) -> None:
-    """Raises: ExpressionError when more of the target is asked for than its name.
-
-    For texts that are filled in again and again while the target changes: a query must mean the same each time.
-    """
-    if extra := sorted(expression.target - set(TARGET_NAME)):
-        raise ExpressionError(f"target.{extra[0]} changes while it is verified", f"Use {_names(TARGET_NAME)}.")
-    if expression.needs_object:
-        raise ExpressionError("the target as a whole changes while it is verified", f"Use {_names(TARGET_NAME)}.")
-
-
-def _names(fields: Iterable[str]) -> str:
-    return ", ".join(f"target.{name}" for name in fields)
+def check_read_again(expression: Expression) -> None:
+    """Raises: ExpressionError when something is asked for that is read while planning only, not for checks."""
+    for name in sorted(expression.target & NOT_READ_AGAIN):
+        raise ExpressionError(f"target.{name} is not known in checks", "Ask it in match.when, or use another field.")
 
 
 class Environment:

@@ -22,8 +22,8 @@ from remediator.playbooks.expressions import (
     Expression,
     ExpressionError,
     Scope,
-    check_named_only,
     check_params,
+    check_read_again,
     check_roots,
     compile_expression,
 )
@@ -152,8 +152,6 @@ class Meaning:
             self._object(step["target"], (*path, "target"), EVERYTHING)
         if "check" in step:
             self._one_key(step["check"], self.checks, "check", (*path, "check"))
-        if isinstance(step.get("ask"), str):
-            self._templates(step["ask"], (*path, "ask"))
         for kind, args in _pairs(step.get("verify")):
             self._args(kind, args, self.checks, "check", (*path, "verify", kind))
 
@@ -180,7 +178,7 @@ class Meaning:
             self._args(str(kind), args, known, noun, (*path, str(kind)))
 
     def _args(self, kind: str, args: Any, known: ArgsModels | None, noun: str, path: FieldPath) -> None:
-        self._templates(args, path, named_only=True)
+        self._templates(args, path, again=True)
         if known is None:
             return
         if kind not in known:
@@ -217,7 +215,6 @@ class Meaning:
         for index, rung in _items(self.content.get("escalate")):
             if not isinstance(rung, Mapping):
                 continue
-            self._templates(rung.get("page"), ("escalate", index, "page"))
             if rung.get("playbook") and rung["playbook"] == self.content.get("name"):
                 self._say(("escalate", index, "playbook"), "escalates to itself", "Name another playbook, or a page.")
 
@@ -239,14 +236,14 @@ class Meaning:
     # --- templates ----------------------------------------------------------------------------------------------------
 
     def _templates(
-        self, value: Any, path: FieldPath, roots: tuple[str, ...] = EVERYTHING, *, named_only: bool = False
+        self, value: Any, path: FieldPath, roots: tuple[str, ...] = EVERYTHING, *, again: bool = False
     ) -> None:
         for at, text in texts(value):
             try:
                 for expression in parse_template(text).expressions:
                     self._known(expression, roots)
-                    if named_only:
-                        check_named_only(expression)
+                    if again:
+                        check_read_again(expression)
             except (TemplateError, ExpressionError) as exc:
                 self._say((*path, *at), exc.what, exc.hint)
 
@@ -273,9 +270,9 @@ def _takes_templates(path: FieldPath) -> bool:
     match path:
         case ("target" | "targets" | "collect" | "description", *_):
             return True
-        case ("steps", _, "with" | "target" | "verify" | "check" | "ask", *_):
+        case ("steps", _, "with" | "target" | "verify" | "check", *_):
             return True
-        case ("verify", "checks", *_) | ("escalate", _, "page", *_):
+        case ("verify", "checks", *_):
             return True
         case _:
             return False

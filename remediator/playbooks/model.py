@@ -42,6 +42,10 @@ def complaint(what: str, hint: str) -> PydanticCustomError:
     return PydanticCustomError("playbook", "{what}", {"what": what, "hint": hint})
 
 
+def _from_yaml(info: ValidationInfo) -> bool:
+    return bool(info.context and info.context.get(FROM_YAML))
+
+
 def parse_duration(value: object) -> timedelta:
     """`1h30m` or a number of seconds to a timedelta."""
     try:
@@ -165,8 +169,7 @@ class OneKey(Strict):
             raise complaint(f"expected one key with its arguments, got {value!r:.60}", "Write it like `rollout: {}`.")
         if not isinstance(value, Mapping):
             return value
-        from_yaml = bool(info.context and info.context.get(FROM_YAML))
-        if not from_yaml and set(value) <= {"kind", "args"}:
+        if not _from_yaml(info) and set(value) <= {"kind", "args"}:
             return value
         if len(value) != 1:
             raise complaint(
@@ -217,13 +220,16 @@ class Step(Strict):
     ask: str = ""
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Step:
+    def _exactly_one(self, info: ValidationInfo) -> Step:
         choices = {"action": self.action, "wait": self.wait, "check": self.check, "ask": self.ask}
         given = [name for name, value in choices.items() if value]
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
             raise complaint(f"a step is exactly one of action, wait, check or ask, got {found}", "Split or fill it.")
-        if not self.action and self.model_fields_set & {"with_", "target", "verify", "repeatable"}:
+        of_actions = bool(self.with_ or self.target or self.verify is not None or self.repeatable)
+        if _from_yaml(info):  # what was written counts, even where it says nothing; a stored model has all fields
+            of_actions = not self.model_fields_set.isdisjoint({"with_", "target", "verify", "repeatable"})
+        if not self.action and of_actions:
             raise complaint("with, target, verify and repeatable belong to an action", "Move them to an action step.")
         return self
 

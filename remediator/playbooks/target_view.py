@@ -11,10 +11,7 @@ from remediator.actions.revisions import past_revisions
 from remediator.actions.times import parse_time
 from remediator.actions.view import View
 from remediator.actions.workload import read_workload, template_hash
-from remediator.objects import WORKLOADS, Object, ObjectRef, annotations_of, dig, labels_of
-from remediator.playbooks.expressions import TARGET_FIELDS, TARGET_NAME
-
-_REST = tuple(name for name in TARGET_FIELDS if name not in TARGET_NAME)
+from remediator.objects import WORKLOADS, Object, annotations_of, dig, labels_of
 
 
 def normalise_target(view: View) -> dict[str, Any]:
@@ -44,12 +41,6 @@ def normalise_target(view: View) -> dict[str, Any]:
         found |= _images(dig(view.target, "spec"))
         found["restarts"] = _restarts(view.target)
     return {**found, "unknown": unknown}
-
-
-def named_target(ref: ObjectRef) -> dict[str, Any]:
-    """What `target` holds in checks: the name only, which stays the same while the target changes."""
-    fields = {"kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
-    return {**fields, "unknown": dict.fromkeys(_REST, "checks see its kind, namespace and name only")}
 
 
 def _put(found: dict[str, Any], unknown: dict[str, str], key: str, value: int | timedelta | str) -> None:

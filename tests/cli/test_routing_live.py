@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from remediator.cli.main import app
 from tests.http.harness import SENDER, World, source
-from tests.support.controlplane import AlertmanagerServer, NoControlPlane, command
+from tests.support.controlplane import AlertmanagerServer, NoControlPlane, command, wait_until
 from tests.support.fixtures_controlplane import NO_CONTROL_PLANE, REQUIRE_VARIABLE
 
 pytestmark = pytest.mark.controlplane
@@ -67,10 +68,10 @@ async def test_a_wrong_token_is_refused_and_counted(tmp_path: Path) -> None:
         await asyncio.to_thread(server.start)
         try:
             await asyncio.to_thread(server.post_alerts, {"labels": {"alertname": "HighErrorRate"}})
-            refused = world.metrics.webhook_seconds.labels("401")
-            async with asyncio.timeout(20):
-                while not any(s.value for s in refused.collect()[0].samples if s.name.endswith("_count")):
-                    await asyncio.sleep(0.1)
+            refused = partial(
+                world.metrics.registry.get_sample_value, "remediator_webhook_seconds_count", {"code": "401"}
+            )
+            await asyncio.to_thread(wait_until, refused, what="a refused webhook")
         finally:
             await asyncio.to_thread(server.stop)
     assert await world.journal.undecided(10) == ()

@@ -65,7 +65,10 @@ class Simulated:
         raise TimeoutError("it did not come true")
 
     async def rest(self) -> None:
-        self._simulated.advance(5.0)
+        self.advance(5.0)
+
+    def advance(self, seconds: float) -> None:
+        self._simulated.advance(seconds)
 
     async def restricted(self) -> Cluster:
         for verb in ("create", "patch", "delete"):

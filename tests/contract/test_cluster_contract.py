@@ -312,6 +312,10 @@ async def test_a_patch_that_changes_nothing_is_no_new_version(bench: Bench) -> N
         pytest.param({"spec": {"replicas": -1}}, MERGE, id="impossible value"),
         pytest.param({"spec": {"selector": {"matchLabels": {"app": "other"}}}}, MERGE, id="immutable"),
         pytest.param({"spec": {"template": {"spec": {"containers": []}}}}, MERGE, id="no containers"),
+        pytest.param({"spec": {"strategy": {"type": "Recreate"}}}, MERGE, id="Recreate beside rollingUpdate"),
+        pytest.param(
+            {"spec": {"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}}}}, MERGE, id="stuck strategy"
+        ),
         pytest.param({"metadata": {"name": "other"}}, MERGE, id="another name"),
         pytest.param({"kind": "StatefulSet"}, MERGE, id="another kind"),
         pytest.param({"spec": {"replicas": 1}}, JSON_PATCH, id="a JSON patch that is no list"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import stat
 import tempfile
@@ -71,7 +72,8 @@ async def test_headers_that_dribble_in_are_not_waited_for(world: World, monkeypa
         slowly = asyncio.create_task(dribble())
         try:
             async with asyncio.timeout(3):
-                assert await reader.read() == b""
+                with contextlib.suppress(ConnectionResetError):  # closed while a byte was on its way
+                    assert await reader.read() == b""
         finally:
             slowly.cancel()
             writer.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,7 @@ def test_the_image_is_not_root_and_has_no_health_check_of_its_own() -> None:
     assert last["USER"] == "65532:65532"
     assert last["HEALTHCHECK"] == "NONE"
     assert last["ENTRYPOINT"] == '["remediator"]'
+    assert "HOME=/var/lib/remediator" in last["ENV"]  # uid 65532 has none of its own
     assert "org.opencontainers.image.licenses" in last["LABEL"]
     after_user = [i.name for i in INSTRUCTIONS[next(n for n, i in enumerate(INSTRUCTIONS) if i.name == "USER") :]]
     assert not {"RUN", "COPY"} & set(after_user)
@@ -115,3 +118,26 @@ def test_the_wheel_holds_the_package_and_runs_from_anywhere(tmp_path: Path) -> N
     )
     assert done.stdout.splitlines() == [str(tmp_path / "installed/remediator/__init__.py"), f"remediator {__version__}"]
     assert not list(nowhere.iterdir())
+
+
+def test_what_the_package_imports_is_declared_and_pinned() -> None:
+    """A clean environment has only what pyproject.toml names; the developers' one has more."""
+    imported: dict[str, Path] = {}
+    for file in (ROOT / "remediator").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            imported |= {name.split(".")[0]: file for name in names}
+    foreign = set(imported) - sys.stdlib_module_names - {"remediator", "__future__", "msvcrt"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {_plain(re.split(r"[<>=;\[ ]", text)[0]) for text in project["dependencies"]}
+    pinned = {_plain(line.split("==")[0]) for line in (ROOT / "requirements/runtime.txt").read_text().splitlines() if "==" in line}
+    assert declared <= pinned
+    distributions = packages_distributions()
+    for name in sorted(foreign):
+        found = {_plain(one) for one in distributions.get(name, [name])}
+        assert found & declared, f"{imported[name]} imports {name} ({', '.join(found)}), which pyproject.toml does not name"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).strip().lower()

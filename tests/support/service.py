@@ -71,7 +71,7 @@ class Fake:
 
     @property
     def base(self) -> str:
-        return self.url.split("/api", 1)[0].rstrip("/")
+        return self.url.split("/api", 1)[0].split("/v2", 1)[0].rstrip("/")
 
     def stop(self) -> None:
         self._process.terminate()

@@ -50,12 +50,8 @@ class Change:
     type: Literal["ADDED", "MODIFIED", "DELETED"]
     before: Obj | None
     after: Obj | None
-
-    @property
-    def object(self) -> Obj:
-        obj = self.after if self.after is not None else self.before
-        assert obj is not None
-        return obj
+    object: Obj
+    """As watches see it: after a removal the last state, with the version of the removal."""
 
 
 class ExpiredError(Exception):
@@ -100,17 +96,18 @@ class Store:
         after = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}}
         self._objects[kind][key] = after
         self._index(kind, key, before, after)
-        self._record(kind, Change(self.version, self._now(), "ADDED" if before is None else "MODIFIED", before, after))
+        kind_of_change: Literal["ADDED", "MODIFIED"] = "ADDED" if before is None else "MODIFIED"
+        self._record(kind, Change(self.version, self._now(), kind_of_change, before, after, after))
         return after
 
     def remove(self, obj: Obj) -> None:
-        """Take an object out. Its last version, as watches see it, carries the version of the removal."""
+        """Take an object out."""
         kind, key = obj["kind"], key_of(obj)
         before = self._objects[kind].pop(key)
         self._index(kind, key, before, None)
         self.version += 1
         last = {**before, "metadata": {**before["metadata"], "resourceVersion": str(self.version)}}
-        self._record(kind, Change(self.version, self._now(), "DELETED", last, None))
+        self._record(kind, Change(self.version, self._now(), "DELETED", before, None, last))
 
     def _index(self, kind: str, key: Key, before: Obj | None, after: Obj | None) -> None:
         old = before["metadata"].get("ownerReferences") if before is not None else None

@@ -187,6 +187,8 @@ def _problems(before: Obj | None, after: Obj) -> Iterator[str]:
             yield f"spec.{field}: Invalid value: {spec[field]}: must be greater than or equal to 0"
     if kind in TEMPLATED:
         yield from _template_problems(kind, spec)
+        if kind == "Deployment":
+            yield from _strategy_problems(spec)
     elif kind == "Pod":
         yield from _container_problems(spec, "spec.")
     elif kind == "HorizontalPodAutoscaler":
@@ -207,6 +209,15 @@ def _template_problems(kind: str, spec: dict[str, Any]) -> Iterator[str]:
     if kind != "Job" and not matches_selector(spec.get("selector"), labels):
         yield f"spec.template.metadata.labels: Invalid value: {labels}: `selector` does not match template `labels`"
     yield from _container_problems(template.get("spec") or {}, "spec.template.spec.")
+
+
+def _strategy_problems(spec: dict[str, Any]) -> Iterator[str]:
+    strategy = spec.get("strategy") or {}
+    rolling = strategy.get("rollingUpdate")
+    if strategy.get("type") == "Recreate" and rolling is not None:
+        yield "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'"
+    elif rolling and rolling.get("maxSurge") in (0, "0%") and rolling.get("maxUnavailable") in (0, "0%"):
+        yield "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0"
 
 
 def _container_problems(spec: dict[str, Any], path: str) -> Iterator[str]:

@@ -106,6 +106,8 @@ class SqliteFile:
         self._checkpointer: sqlite3.Connection | None = None
         self._lock = ProcessLock(path.with_name(path.name + ".lock"))
         try:
+            # It holds what people said and what the cluster looks like; log and shared memory files inherit this.
+            path.touch(mode=0o600)
             # IMMEDIATE: a transaction that reads first and writes later could otherwise fail in the middle.
             self._writing = _sqlite_engine(f"sqlite:///{path}", "BEGIN IMMEDIATE")
             self._reading = _sqlite_engine(f"sqlite:///{path}", "BEGIN")
@@ -114,6 +116,9 @@ class SqliteFile:
         except (SQLAlchemyError, sqlite3.Error) as exc:
             self._lock.release()
             raise unavailable(exc, f"cannot open the journal {path}") from exc
+        except OSError as exc:
+            self._lock.release()
+            raise JournalUnavailable(f"cannot open the journal {path}: {exc.strerror or exc}") from exc
         except BaseException:
             self._lock.release()
             raise

@@ -40,6 +40,10 @@ class ProcessLock:
         except OSError as exc:
             holder = self._read_holder()
             os.close(self._descriptor)
+            if not isinstance(exc, BlockingIOError | PermissionError):
+                raise JournalUnavailable(
+                    f"cannot lock {path} ({exc.strerror or exc}): keep the journal on a file system that can lock files"
+                ) from exc
             raise JournalUnavailable(
                 f"the journal is in use by another process{holder}: stop that one, or give this one a file of its own "
                 f"(lock {path})"

@@ -66,7 +66,7 @@ async def _look(args: RolloutArgs, context: CheckContext, target: CheckTarget) -
         raise Unknown(f"a {target.ref.kind} has no rollout")
     obj = await read_target(context, target)
     found = judge_rollout(obj, context.since, allow_zero=args.allow_zero)
-    if found.answer != "unknown" or context.since is None or found.missing == 0:
+    if found.answer != "unknown" or context.since is None:
         return found
     try:
         pods = await pods_of(context.cluster, obj)
