@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,7 +46,8 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End by itself; exit code 0 only if all went well.")] = False,
 ) -> None:
     """Three incidents on a simulated cluster, told as they happen. Needs nothing: no cluster, no accounts."""
-    story = import_module("remediator.demo")
+    from remediator import demo as story
+
     raise typer.Exit(run(story.run(once=once)))
 
 
@@ -60,18 +60,23 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Explain what fires now, then end.")] = False,
 ) -> None:
     """Explain each firing alert as it comes, read-only: no route, no Slack, no write access needed."""
-    watching = import_module("remediator.watching")
-    code = run(
-        watching.watch(
-            alertmanager=alertmanager,
-            prometheus=prometheus,
-            kubeconfig=kubeconfig,
-            context=context,
-            playbooks=playbooks or [],
-            once=once,
-        )
+    from remediator.errors import RemediatorError
+    from remediator.logs import set_up_logging
+    from remediator.watching import watch as watching
+
+    set_up_logging(style="console", level="warning")
+    work = watching(
+        alertmanager=alertmanager,
+        prometheus=prometheus,
+        kubeconfig=kubeconfig,
+        context=context,
+        playbooks=playbooks or [],
+        once=once,
     )
-    raise typer.Exit(code)
+    try:
+        raise typer.Exit(run(work))
+    except RemediatorError as exc:
+        raise Problem(str(exc)) from exc
 
 
 def run(work: Any) -> int:

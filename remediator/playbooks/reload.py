@@ -120,9 +120,8 @@ class PlaybookFolder:
         except Exception as exc:  # the loop that calls us must survive, with the catalog it has
             problem = Problem("playbooks", 0, 0, "", f"reloading failed: {type(exc).__name__}: {exc}", "Report this.")
             result = ScanResult(self.catalog, errors=(problem,))
-        told = (result.loaded, result.kept, result.removed, result.errors)
-        known, self._told = self._told, (result.kept, result.errors)
-        return replace(result, news=bool(told[0] or told[2]) or known != self._told)
+        before, self._told = self._told, (result.kept, result.errors)
+        return replace(result, news=bool(result.loaded or result.removed) or before != self._told)
 
     def _scan(self) -> ScanResult:
         errors: list[Problem] = []

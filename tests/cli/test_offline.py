@@ -213,3 +213,7 @@ class TestStarting:
         monkeypatch.setattr("remediator.demo", fake, raising=False)
         fake.run = story  # type: ignore[attr-defined]
         assert run("demo", *once).exit_code == code
+
+    def test_watch_says_what_is_missing(self, tmp_path: Path) -> None:
+        result = run("watch", "--alertmanager", "http://127.0.0.1:1", "--kubeconfig", str(tmp_path / "nothing"))
+        assert (result.exit_code, result.stderr) == (2, f"remediator: there is no kubeconfig {tmp_path / 'nothing'}\n")

@@ -25,6 +25,17 @@ WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """A passive checkpoint may never catch up with a steady stream; past this size the writer waits for a full one."""
 
 
+FILE_PRAGMAS = (
+    "journal_mode=WAL",
+    # A commit that was acknowledged survives a power cut, not only a crash of this process.
+    "synchronous=FULL",
+    # Checkpoints run beside the writer, not inside whichever commit crosses a line.
+    "wal_autocheckpoint=0",
+    f"journal_size_limit={WAL_LIMIT_BYTES}",
+    "cache_size=-16384",  # KiB
+)
+
+
 class Database(Protocol):
     """Where connections come from. The writer has one connection, each reader thread another."""
 
@@ -69,17 +80,13 @@ def _sqlite_engine(url: str, begin: str, *, memory: bool = False) -> Engine:
     def configure(connection: DBAPIConnection, _record: Any) -> None:
         # Python's own transaction handling off: it commits behind our back before some statements.
         connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA foreign_keys=ON")
-        if not memory:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            # FULL: a commit that was acknowledged survives a power cut, not only a crash of this process.
-            cursor.execute("PRAGMA synchronous=FULL")
-            # Checkpoints run beside the writer, not inside whichever commit crosses a line.
-            cursor.execute("PRAGMA wal_autocheckpoint=0")
-            cursor.execute(f"PRAGMA journal_size_limit={WAL_LIMIT_BYTES}")
-            cursor.execute("PRAGMA cache_size=-16384")
-        cursor.close()
+        pragmas = ["foreign_keys=ON", *([] if memory else FILE_PRAGMAS)]
+        try:
+            for pragma in pragmas:
+                connection.cursor().execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()  # nobody else knows of it yet
+            raise
 
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Connection) -> None:
