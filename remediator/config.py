@@ -21,7 +21,7 @@ from remediator.errors import InvalidConfig
 from remediator.guardrails.policy import Policy
 from remediator.people.routes import Routes
 from remediator.playbooks.model import Duration
-from remediator.playbooks.yaml_strict import load_yaml
+from remediator.playbooks.yaml_strict import YamlError, load_yaml
 from remediator.remediation.checks.base import MetricLabels
 
 PREFIX = "REMEDIATOR_"
@@ -108,7 +108,7 @@ class ApiToken(Section):
 
 
 class Listen(Section):
-    host: str = "0.0.0.0"
+    host: str = "0.0.0.0"  # noqa: S104  # a pod is reached from other pods
     port: int = Field(8080, ge=0, le=65535)
     socket: Path | None = None
     """A unix socket beside the port, for the CLI on the same machine; tokens are needed there as well."""
@@ -215,7 +215,10 @@ def load_config(path: Path | None, environment: Mapping[str, str] | None = None)
             text = path.read_text(encoding="utf-8")
         except OSError as exc:
             raise InvalidConfig(f"{path}: cannot be read: {exc.strerror}") from exc
-        loaded = load_yaml(text, str(path))
+        try:
+            loaded = load_yaml(text, str(path))
+        except YamlError as exc:
+            raise InvalidConfig(f"{path}: {exc}") from exc
         if not isinstance(loaded, dict):
             raise InvalidConfig(f"{path}: expected a mapping of settings")
         raw = loaded

@@ -1,4 +1,4 @@
-"""Lists for people: one line a row; the reason where there is room for it."""
+"""Lists for people: one line a row, what matters most where it is narrow, more where there is room."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from remediator.cli.screen import age, clock, plain, table, target, word
+from remediator.cli.screen import age, clock, plain, print_table, target, word
 from remediator.cli.sheet import View
 
 WIDE = 120
 
 
 def print_remediations(console: Console, rows: Sequence[View]) -> None:
-    """ID, age, state, playbook, target."""
+    """ID, age, state, playbook, target; why, where there is room."""
     wide = console.width >= WIDE
-    why = ("WHY",) if wide else ()
-    made = table("ID", "AGE", "STATE", "PLAYBOOK", "TARGET", *why, flexible=("PLAYBOOK", "TARGET", *why))
-    for row in rows:
-        cells = [
+    columns = ("ID", "AGE", "STATE", "PLAYBOOK", "TARGET", *(("WHY",) if wide else ()))
+    cells = [
+        (
             plain(row["id"]),
             plain(age(row["created_at"])),
             _state(row),
             plain(row["playbook"] or " | ".join(row["candidates"])),
             plain(target(row["target"] or row["root"])),
-        ]
-        made.add_row(*cells, *([plain(row["reason"])] if wide else []))
-    console.print(made)
+            *((plain(row["reason"]),) if wide else ()),
+        )
+        for row in rows
+    ]
+    print_table(console, columns, cells, flexible=("PLAYBOOK", "TARGET", "WHY"))
 
 
 def _state(row: View) -> Text:
@@ -38,30 +39,36 @@ def _state(row: View) -> Text:
 
 
 def print_pauses(console: Console, rows: Sequence[View]) -> None:
-    made = table("ID", "PAUSED", "BY", "SINCE", "UNTIL", "WHY", flexible=("PAUSED", "WHY"))
+    """ID, what is paused, by whom, since and until when, why."""
+    cells = []
     for row in rows:
         until = f"{clock(row['until'])} UTC" if row["until"] else "lifted"
-        cells = (row["id"], row["covers"], row["who"], f"{age(row['created_at'])} ago", until, row["why"])
-        made.add_row(*map(plain, cells))
-    console.print(made)
+        cells.append((row["id"], row["covers"], row["who"], f"{age(row['created_at'])} ago", until, row["why"]))
+    columns = ("ID", "PAUSED", "BY", "SINCE", "UNTIL", "WHY")
+    print_table(console, columns, [tuple(map(plain, row)) for row in cells], flexible=("PAUSED", "WHY"))
 
 
 def print_playbooks(console: Console, rows: Sequence[View]) -> None:
-    made = table("PLAYBOOK", "MODE", "STEPS", "OWNER", "FOR", flexible=("PLAYBOOK", "STEPS", "OWNER", "FOR"))
+    """Name, mode, steps; owner and matchers where there is room. Then what is wrong with newer versions."""
+    wide = console.width >= WIDE
+    columns = ("PLAYBOOK", "MODE", "STEPS", *(("OWNER",) if wide else ()), "FOR")
+    cells = []
     for row in rows:
-        asked = f"{row['mode']} (asks {row['wanted_mode']})" if row["mode"] != row["wanted_mode"] else row["mode"]
-        made.add_row(*map(plain, (row["name"], asked, ", ".join(row["steps"]), row["owner"], " ".join(row["match"]))))
-    console.print(made)
+        held_back = row["mode"] != row["wanted_mode"]
+        mode = f"{row['mode']} (asks for {row['wanted_mode']})" if held_back else row["mode"]
+        owner = (row["owner"],) if wide else ()
+        cells.append(tuple(map(plain, (row["name"], mode, ", ".join(row["steps"]), *owner, " ".join(row["match"])))))
+    print_table(console, columns, cells, flexible=("STEPS", "OWNER", "FOR"))
     for row in rows:
         if row["problem"]:
-            console.print(plain(f"{row['name']}: the newer version is not in force: {row['problem']}", "yellow"))
+            console.print(plain(f"{row['name']}: {row['problem']}", "yellow"))
 
 
 def print_alerts(console: Console, rows: Sequence[View]) -> None:
-    made = table("ALERT", "STATUS", "AGE", "VERDICT", "ABOUT", flexible=("ALERT", "ABOUT"))
+    """Name, status, age, what became of it, and the labels that tell it from others."""
+    cells = []
     for row in rows:
-        labels = {k: v for k, v in row["labels"].items() if k not in ("alertname", "severity")}
-        about = " ".join(f"{k}={v}" for k, v in labels.items())
+        about = " ".join(f"{k}={v}" for k, v in row["labels"].items() if k not in ("alertname", "severity"))
         became = row["remediation"] or row["verdict"].replace("_", " ") or "undecided"
-        made.add_row(*map(plain, (row["name"], row["status"], age(row["first_seen"]), became, about)))
-    console.print(made)
+        cells.append(tuple(map(plain, (row["name"], row["status"], age(row["first_seen"]), became, about))))
+    print_table(console, ("ALERT", "STATUS", "AGE", "VERDICT", "ABOUT"), cells, flexible=("ALERT", "ABOUT"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,9 @@ from rich.text import Text
 
 from remediator.people.markup import one_line
 
+GAP = 2
+NARROWEST = 16
+"""Characters of a cut column that still say something."""
 PIPE_WIDTH = 240
 """In a pipe nothing is cut: `grep` and `less -S` want whole lines."""
 
@@ -76,13 +79,25 @@ def plain(text: object, style: str = "") -> Text:
     return Text(one_line(str(text or "")), style=style)
 
 
-def table(*columns: str, flexible: Iterable[str] = ()) -> Table:
-    """No boxes: they cost width and say nothing. `flexible` columns are cut with an ellipsis where it is narrow."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
-    for column in columns:
-        bends = column in flexible
-        made.add_column(column, no_wrap=True, overflow="ellipsis", min_width=8 if bends else len(column))
-    return made
+def print_table(
+    console: Console, columns: Sequence[str], rows: Sequence[Sequence[Text]], *, flexible: Collection[str]
+) -> None:
+    """No boxes: they cost width and say nothing. Only `flexible` columns are cut, with an ellipsis, where it is narrow:
+    an id that is cut cannot be pasted.
+    """
+    widths = [max(len(name), *(row[i].cell_len for row in rows)) for i, name in enumerate(columns)]
+    over = sum(widths) + GAP * (len(columns) - 1) - console.width
+    for i in sorted(range(len(columns)), key=lambda i: -widths[i]):  # the widest gives most
+        if columns[i] in flexible and over > 0:
+            cut = min(over, widths[i] - max(NARROWEST, len(columns[i])))
+            widths[i] -= max(cut, 0)
+            over -= max(cut, 0)
+    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold dim")
+    for name, width in zip(columns, widths, strict=True):
+        made.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
+    for row in rows:
+        made.add_row(*row)
+    console.print(made)
 
 
 def target(ref: dict[str, str] | None) -> str:

@@ -5,6 +5,7 @@ First what is the matter and whether anything is needed of the reader, then the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -31,6 +32,8 @@ from remediator.people.wording import need, title, wording
 TRACE = 20
 """Samples shown as marks; more than that is a graph."""
 LOG_LINES = 20
+QUIET_LENGTH = 100
+"""Of a line that changed nothing; the whole text is in the JSON."""
 
 
 def print_story(console: Console, view: View, *, logs: bool = True) -> None:
@@ -168,7 +171,7 @@ def _checks(view: View) -> Iterator[RenderableType | None]:
 
 def _evidence(view: View, logs: bool) -> Iterator[RenderableType | None]:
     for note in view["evidence"]:
-        yield joined(bold(note["title"]), note["text"])
+        yield joined(bold(note["title"]), note["text"], sep=": ")
         if note["withheld"]:
             yield indented(plain("log text needs the role operator", "dim"))
         if logs:
@@ -176,7 +179,11 @@ def _evidence(view: View, logs: bool) -> Iterator[RenderableType | None]:
 
 
 def _event(event: View) -> tuple[Text, ...]:
-    """Time, where it went, and why; a line that stays in its state is quiet."""
-    moved = event["from"] != event["to"]
-    to = word(event["to"]) if moved else plain("·", "dim")
-    return plain(clock(event["at"], seconds=True), "dim"), to, plain(event["reason"], "" if moved else "dim")
+    """Time, where it went, and why; what stays in its state is quiet, named by its kind and cut to a line."""
+    at = plain(clock(event["at"], seconds=True), "dim")
+    if event["from"] != event["to"]:
+        return at, word(event["to"]), plain(event["reason"])
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", event["type"]).lower()
+    said = plain(event["reason"], "dim")
+    said.truncate(QUIET_LENGTH, overflow="ellipsis")
+    return at, plain(kind, "dim"), said

@@ -248,7 +248,12 @@ class Journal(Protocol):
     async def history(self, remediation_id: str) -> tuple[JournalEvent, ...]: ...
 
     async def note(
-        self, remediation_id: str, type: str, reason: str, data: Mapping[str, object], now: datetime
+        self,
+        remediation_id: str,
+        type: str,  # noqa: A002 (an event has a type)
+        reason: str,
+        data: Mapping[str, object],
+        now: datetime,
     ) -> None:
         """Append evidence that changes no state (collected logs, a late outcome of an old epoch)."""
         ...
@@ -308,7 +313,7 @@ class Journal(Protocol):
         """Playbook name -> YAML text of its last good version."""
         ...
 
-    async def save_good(self, name: str, text: str, hash: str, now: datetime) -> None: ...
+    async def save_good(self, name: str, text: str, hash: str, now: datetime) -> None: ...  # noqa: A002
 
     async def forget_good(self, name: str) -> None: ...
 

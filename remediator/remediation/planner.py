@@ -26,7 +26,7 @@ from remediator.guardrails.order import evaluate
 from remediator.guardrails.policy import Policy, limits_in_force
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.objects import WORKLOADS, Object, ObjectRef, ref_of, uid_of
-from remediator.playbooks.binding import bind_args
+from remediator.playbooks.binding import bind_args, bind_target
 from remediator.playbooks.model import Mode, Playbook, Step
 from remediator.playbooks.params import InvalidParam
 from remediator.playbooks.templates import TemplateError
@@ -48,6 +48,18 @@ class Proposal:
     view: View
     params: Mapping[str, Any]
     change: Change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """What a plan looks at: the playbook's own targets, and by step the target that a step names for itself."""
+
+    main: tuple[View, ...]
+    of_step: Mapping[int, View]
+
+    @property
+    def all(self) -> tuple[View, ...]:
+        return (*self.main, *self.of_step.values())
 
 
 class _Verdicts(Exception):
@@ -96,11 +108,11 @@ class Planner:
         if records is None:
             records = await self._journal.alerts(r.alerts)
         try:
-            views = await self._views(r)
+            views = await self._views(r, records)
             proposals = self._propose(r, r.spec, views, records)
         except _Verdicts as exc:
             return self._cannot(r, exc.verdicts)
-        target = views[0]
+        target = views.main[0]
         steps = _steps(r.spec, proposals)
         first = [p for p in proposals if p.step == 0] or proposals[:1]
         now = self._clock.now()
@@ -119,7 +131,7 @@ class Planner:
             uid=uid_of(target.target),
             because=r.because,
             steps=tuple(replace(s, notes=(*s.notes, *notes)) if i == 0 else s for i, s in enumerate(steps)),
-            targets=tuple(dict.fromkeys(v.ref for v in views)),
+            targets=tuple(dict.fromkeys(v.ref for v in views.all)),
             locks=_locks(r.cluster, proposals),
             before=before,
             alerts_quiet_since=quiet,
@@ -133,10 +145,11 @@ class Planner:
     async def plan_step(self, r: Remediation) -> StepPlanned:
         """Step `r.step` in its turn. `before` may differ only by our own recorded effects. Raises:
         JournalUnavailable."""
-        assert r.spec is not None and r.plan is not None
+        assert r.spec is not None
+        assert r.plan is not None
         records = await self._journal.alerts(r.alerts)
         try:
-            views = await self._views(r, only_step=r.step)
+            views = await self._views(r, records, only_step=r.step)
             proposals = self._propose(r, r.spec, views, records, only_step=r.step)
         except _Verdicts as exc:
             return StepPlanned(
@@ -162,7 +175,7 @@ class Planner:
         assert r.spec is not None
         records = await self._journal.alerts(r.alerts)
         try:
-            views = await self._views(r, only_step=r.step)
+            views = await self._views(r, records, only_step=r.step)
             proposals = self._propose(r, r.spec, views, records, only_step=r.step)
         except _Verdicts as exc:
             # The change is half done: an action that finds nothing left to do does not forbid its own rest.
@@ -171,31 +184,41 @@ class Planner:
 
     # --- reading and proposing ------------------------------------------------------------------------------------
 
-    async def _views(self, r: Remediation, only_step: int | None = None) -> tuple[View, ...]:
-        """Views of all targets, the playbook's own target(s) first."""
+    async def _views(self, r: Remediation, records: Sequence[AlertRecord], only_step: int | None = None) -> Views:
+        """The playbook's own target(s), and those of steps that name another. Raises: _Verdicts."""
         assert r.spec is not None
         cluster = self._clusters[r.cluster]
-        refs: list[tuple[ObjectRef, ObjectRef, str]] = []
+        main: list[tuple[ObjectRef, ObjectRef, str]] = []
         if r.spec.targets is not None:
-            refs += [(ref, ref, "") for ref in await self._selected(cluster, r.spec)]
+            main += [(ref, ref, "") for ref in await self._selected(cluster, r.spec)]
         else:
-            assert r.target is not None and r.root is not None
-            refs.append((r.target, r.root, r.alert_pod))
-        for index, step in enumerate(r.spec.steps):
-            if step.target is not None and only_step in (None, index):
-                ref = ObjectRef(step.target.kind, step.target.namespace, step.target.name)
-                refs.append((ref, ref, ""))
+            assert r.target is not None
+            assert r.root is not None
+            main.append((r.target, r.root, r.alert_pod))
+        named = {i: s for i, s in enumerate(r.spec.steps) if s.target is not None and only_step in (None, i)}
+        own = {i: self._step_target(r.spec, i, records) for i in named}
         now = self._clock.now()
+        wanted = dict.fromkeys((*main, *((ref, ref, "") for ref in own.values())))
         try:
-            reads = [
-                read_view(cluster, self._journal, ref, root, now, alert_pod=pod)
-                for ref, root, pod in dict.fromkeys(refs)
-            ]
-            return tuple(await asyncio.gather(*reads))
+            reads = [read_view(cluster, self._journal, ref, root, now, alert_pod=pod) for ref, root, pod in wanted]
+            views = dict(zip(wanted, await asyncio.gather(*reads), strict=True))
         except NotFound as exc:
             raise _Verdicts(_no("target", f"the target does not exist: {exc}")) from exc
         except ReadError as exc:
             raise _Verdicts(_not_seen("target", f"the target cannot be read: {exc}")) from exc
+        return Views(
+            main=tuple(views[key] for key in main), of_step={i: views[(ref, ref, "")] for i, ref in own.items()}
+        )
+
+    def _step_target(self, spec: Playbook, index: int, records: Sequence[AlertRecord]) -> ObjectRef:
+        """The object that a step names for itself. Raises: _Verdicts."""
+        target = spec.steps[index].target
+        assert target is not None
+        try:
+            scope = self._scopes.scope(spec, records[0].alert if records else None, None, self._clock.now())
+            return bind_target(target, scope, ("steps", index, "target")).ref
+        except (TemplateError, InvalidParam) as exc:
+            raise _Verdicts(_no("template", f"step {index + 1}: {exc}")) from exc
 
     async def _selected(self, cluster: Cluster, spec: Playbook) -> list[ObjectRef]:
         assert spec.targets is not None
@@ -216,19 +239,16 @@ class Planner:
         self,
         r: Remediation,
         spec: Playbook,
-        views: Sequence[View],
+        views: Views,
         records: Sequence[AlertRecord],
         only_step: int | None = None,
     ) -> list[Proposal]:
         """What each action step would do to each of its targets. Raises: _Verdicts."""
-        own = {step.target.name for step in spec.steps if step.target is not None}
-        main = views[: len(views) - len(own)] or views[:1]
         proposals: list[Proposal] = []
         for index, step in enumerate(spec.steps):
             if not step.action or only_step not in (None, index):
                 continue
-            targets = [v for v in views if step.target and v.ref.name == step.target.name] or list(main)
-            for view in targets:
+            for view in (views.of_step[index],) if index in views.of_step else views.main:
                 try:
                     proposals.append(self._one(r, spec, index, step, view, records))
                 except NotPossible as exc:

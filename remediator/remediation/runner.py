@@ -294,7 +294,8 @@ class Runner:
         return result.remediation
 
     def _reservation(self, r: Remediation) -> ReserveRequest:
-        assert r.plan is not None and r.spec is not None
+        assert r.plan is not None
+        assert r.spec is not None
         return ReserveRequest(
             locks=r.plan.locks,
             target_key=f"{r.cluster}/{r.plan.root.key}",

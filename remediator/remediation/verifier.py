@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from remediator.actions.view import View
 from remediator.errors import ReadError
 from remediator.objects import WORKLOADS, Object, ObjectRef
-from remediator.playbooks.expressions import Scope
 from remediator.playbooks.model import Check
-from remediator.playbooks.templates import parse_template
+from remediator.playbooks.templates import expander
 from remediator.ports import Clock, Cluster, Queries
 from remediator.remediation.checks.base import CheckContext, CheckTarget, HttpProbe, MetricLabels, no_templates
 from remediator.remediation.conditions import verify_of
@@ -19,7 +17,6 @@ from remediator.remediation.events import GateSampled, Watched
 from remediator.remediation.evidence import Evidence, collect_all
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.judge import is_worse
-from remediator.remediation.promql import Render
 from remediator.remediation.samples import SampleSet
 from remediator.remediation.scopes import Scopes
 from remediator.remediation.state import Remediation
@@ -153,17 +150,7 @@ class Verifier:
             http=self._http,
             alerts=tuple(a.alert for a in records),
             since=since,
-            render=_renderer(scope) if scope else no_templates,
+            render=expander(scope) if scope else no_templates,
             labels=self._labels,
             objects=objects or {},
         )
-
-
-def _renderer(scope: Scope) -> Render:
-    """Fills `${...}` with values that pass through the caller's quoting."""
-
-    def render(text: str, put: Callable[[Any], str]) -> str:
-        parts = parse_template(text).parts
-        return "".join(p if isinstance(p, str) else put(scope.evaluate(p)) for p in parts)
-
-    return render

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from remediator import views
+from remediator.cli.screen import plain, print_table
 from remediator.remediation.events import Rejected
 from remediator.remediation.state import State
 from tests.cli.conftest import Run
@@ -47,6 +50,19 @@ class TestList:
         assert (result.exit_code, result.stdout) == (2, "")
         assert "no state is called 'sleeping'" in result.stderr
         assert "awaiting_approval" in result.stderr
+
+
+def test_narrow_tables_cut_only_what_may_be_cut() -> None:
+    """An id that is cut cannot be pasted."""
+    out = io.StringIO()
+    console = Console(file=out, width=60)
+    row = [plain("r-0123456789"), plain("long " * 20), plain("also long " * 10), plain("escalated: undo failed")]
+    print_table(console, ("ID", "ONE", "TWO", "STATE"), [row], flexible=("ONE", "TWO"))
+    header, line = out.getvalue().splitlines()
+    assert line.startswith("r-0123456789  long ")
+    assert line.rstrip().endswith("escalated: undo failed")
+    assert line.count("…") == 2
+    assert header.index("STATE") == line.index("escalated")
 
 
 class TestShow:
@@ -284,6 +300,7 @@ class TestLooking:
 
     async def test_playbooks(self, run: Run) -> None:
         result = await run("playbooks", role="viewer")
-        assert result.stdout.split()[:5] == ["PLAYBOOK", "MODE", "STEPS", "OWNER", "FOR"]
+        assert result.stdout.splitlines()[0].split() == ["PLAYBOOK", "MODE", "STEPS", "FOR"]
+        assert "OWNER" in (await run("playbooks", COLUMNS="140")).stdout
         assert "scale-api" in result.stdout
         assert json.loads((await run("playbooks", "-o", "json")).stdout)["playbooks"][0]["name"] == "scale-api"

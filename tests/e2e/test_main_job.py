@@ -86,7 +86,8 @@ class Scene:
         return str((template["metadata"].get("annotations") or {}).get(name, ""))
 
     def writes(self) -> list[tuple[str, str]]:
-        return [(e.verb, e.resource) for e in effects_of(self.control_plane, self.namespace, self.since) if e.code < 300]
+        events = effects_of(self.control_plane, self.namespace, self.since)
+        return [(e.verb, e.resource) for e in events if e.code < 300]
 
     def messages(self) -> list[dict[str, Any]]:
         """Main messages in the channel about this namespace, oldest first."""
@@ -186,10 +187,11 @@ def test_rollback_after_which_no_5xx_series_exists(scene: Scene) -> None:
     """An empty result is no zero and no failure: traffic is proven, so it is a success."""
     bad_release(scene)
     scene.requests = lambda: {"200": 50, "500": 50} if image(scene).endswith(":v2") else {"200": 100}
-    ratio = {"error_ratio": {"metric": "http_requests_total", "error": 'code=~"5.."', "success": "< 0.02", "failure": "> 0.05"}}
+    limits = {"success": "< 0.02", "failure": "> 0.05"}
     errors = f'rate(http_requests_total{{namespace="{scene.namespace}",code="500"}}[2s]) > 0'
     step = {"action": "rollback", "with": {"to": "previous"}}
-    check = {**ratio["error_ratio"], "window": "2s", "labels": {"workload": "deployment"}}
+    metric = {"metric": "http_requests_total", "error": 'code=~"5.."', "labels": {"workload": "deployment"}}
+    check = {**metric, **limits, "window": "2s"}
     spec = playbook("rollback-sick", step, {"rollout": {}}, {"error_ratio": check}, mode="approve")
     scene.start(spec, rules=[rule("AppSick", errors)])
     waiting = scene.service.wait_state("awaiting_approval", timeout_s=60)
@@ -211,8 +213,8 @@ def test_a_cure_that_makes_it_measurably_worse_is_undone(scene: Scene) -> None:
         scene.control_plane.client.patch("pods", pod["metadata"]["name"], mark, scene.namespace, patch_type="merge")
     wait_until(lambda: scene.deployment()["spec"]["replicas"] == 3, timeout_s=60, what="scaled back")
     for pod in scene.control_plane.client.list("pods", scene.namespace):
-        mark = {"metadata": {"annotations": {"test.remediator.dev/unready": None}}}
-        scene.control_plane.client.patch("pods", pod["metadata"]["name"], mark, scene.namespace, patch_type="merge")
+        unmark = {"metadata": {"annotations": {"test.remediator.dev/unready": None}}}
+        scene.control_plane.client.patch("pods", pod["metadata"]["name"], unmark, scene.namespace, patch_type="merge")
     shown = scene.service.wait_state("escalated", timeout_s=60)
     assert shown["outcome"] == "undone"
     assert scene.writes() == [("patch", "deployments")] * 2

@@ -73,15 +73,14 @@ def test_bad_input_gets_a_clear_error_and_nothing_is_done(
     assert request_json("POST", url, good, token="wrong")[0] == 401
     for labels in INJECTIONS.values():
         assert service.post_alerts(alert("Stuck", namespace, **labels))[0] == 200
-    wait_until(lambda: len([r for r in service.remediations() if r["state"] == "denied"]) == 3, timeout_s=20, what="denied")
+    denied = lambda: [r["state"] for r in service.remediations()] == ["denied"] * 3  # noqa: E731
+    wait_until(denied, timeout_s=20, what="denied")
     assert patches(control_plane, namespace, since) == 0
     assert service.post_alerts(alert("Stuck", namespace, deployment="api"))[0] == 200
     assert service.wait_state("succeeded", timeout_s=30)["playbook"] == "restart-api"
 
 
-def test_the_documented_role_is_enough(
-    control_plane: ControlPlane, namespace: str, make_service: MakeService
-) -> None:
+def test_the_documented_role_is_enough(control_plane: ControlPlane, namespace: str, make_service: MakeService) -> None:
     """Must-show 5: the service runs with a token bound to exactly the chart's rules."""
     ready(control_plane, namespace)
     since = control_plane.audit_offset()
@@ -134,7 +133,9 @@ class Noise:
             now = f"{self.count:06d}"
             condition: dict[str, Any] = {"type": "Noise", "status": "True", "reason": "Test", "message": now}
             body = {"status": {"conditions": [condition]}}
-            self._client.patch("deployments", "api", body, self._namespace, patch_type="strategic", subresource="status")
+            self._client.patch(
+                "deployments", "api", body, self._namespace, patch_type="strategic", subresource="status"
+            )
             self.count += 1
 
 

@@ -28,7 +28,7 @@ from remediator.remediation.events import (
     TimerFired,
     Watched,
 )
-from remediator.remediation.state import ENDINGS, Done, State, StepOutcome
+from remediator.remediation.state import ENDINGS, Done, Remediation, State, StepOutcome
 from remediator.remediation.table import RULES, UNFINISHED
 from tests.support.building import (
     NOW,
@@ -81,7 +81,7 @@ def chosen(**changes: Any) -> Chosen:
     return Chosen(spec=spec, playbook_hash="h", mode="auto", alert_id="a-2", target=None, ladder=("next",), **changes)
 
 
-CASES = [
+CASES: list[tuple[str, Remediation, Any, State]] = [
     # state, event, expected state
     ("choose", remediation(S.RECEIVED, spec=None), chosen(), S.PLANNED),
     ("choose while held", remediation(S.HELD, spec=None), chosen(), S.HELD),
@@ -536,7 +536,7 @@ def test_a_failed_rung_hands_over_to_the_next_without_a_page() -> None:
 @pytest.mark.parametrize("outcome", ["inconclusive", "uncertain", "stopped"])
 def test_unknown_outcomes_go_to_a_person_not_to_the_next_rung(outcome: str) -> None:
     """Another try on top of an unknown state is how automation makes things worse."""
-    before = {
+    before: Any = {
         "inconclusive": (replace(VERIFYING, state=S.INCONCLUSIVE, ladder=("n",)), DeadlinePassed()),
         "uncertain": (replace(ACTING, state=S.UNCERTAIN, ladder=("n",)), probed("person")),
         "stopped": (replace(ACTING, ladder=("n",)), acted("changed")),
@@ -556,6 +556,7 @@ def test_a_rollback_marks_what_it_left_as_known_bad() -> None:
 def test_an_ignored_event_never_spins() -> None:
     decision = decide(remediation(S.HELD), TimerFired(), NOW)
     assert decision.ignored
+    assert decision.remediation.due is not None
     assert decision.remediation.due > NOW
 
 
