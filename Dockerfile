@@ -13,6 +13,7 @@ RUN python -m venv --without-pip /opt/remediator
 RUN python -m pip --python /opt/remediator/bin/python install --require-hashes --only-binary=:all: -r requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY remediator/ remediator/
+COPY playbooks/ playbooks/
 RUN python -m pip wheel --no-index --no-deps --no-build-isolation --wheel-dir dist .
 RUN python -m pip --python /opt/remediator/bin/python install --no-index --no-deps --find-links dist remediator
 

@@ -141,6 +141,7 @@ class App:
         self.service: Service
         self.stopped = asyncio.Event()
         self._alerts = asyncio.Event()
+        self._reloading: asyncio.Task[Any] | None = None
 
     @contextlib.asynccontextmanager
     async def started(self, *, loops: bool = True) -> AsyncIterator[App]:
@@ -190,10 +191,10 @@ class App:
             reload=self._reload,
             clusters=tuple(out.clusters),
         )
-        senders, users = Senders(config.sources), Users(config.api)
+        self._senders, self._users = Senders(config.sources), Users(config.api)
         await out.journal.takeover(holder)
         await self.playbooks.scan()
-        app = make_app(self.service, senders, users, self.metrics, config.listen, out.clock)
+        app = make_app(self.service, self._senders, self._users, self.metrics, config.listen, out.clock)
         async with AsyncExitStack() as stack:
             tasks = self._start(core, outbox) if loops else []
             stack.push_async_callback(_stop, tasks)
@@ -229,17 +230,29 @@ class App:
             log.error("loop_ended", loop=task.get_name(), error=repr(task.exception()))
             self.stopped.set()
 
+    def reload_soon(self) -> None:
+        """For SIGHUP: as `POST /-/reload`, in the background."""
+        self._reloading = asyncio.create_task(self._reload(), name="reload")
+
     def _missing(self) -> Mapping[str, str]:
         return {} if self.playbooks.last is not None else {"playbooks": "not loaded yet"}
 
     async def _reload(self) -> dict[str, Any]:
+        """Playbooks and secrets; what cannot be read stays as it was, and is said."""
         result = await self.playbooks.scan()
+        errors = [str(p) for p in result.errors]
+        for holder, configs in ((self._senders, self.config.sources), (self._users, self.config.api)):
+            try:
+                await asyncio.to_thread(holder.load, configs)  # type: ignore[arg-type]  # each with its own configs
+            except InvalidConfig as exc:
+                log.error("secrets_not_reloaded", error=str(exc))
+                errors.append(str(exc))
         return {
             "in_force": len(result.catalog),
             "loaded": list(result.loaded),
             "kept": [k.name for k in result.kept],
             "removed": list(result.removed),
-            "errors": [str(p) for p in result.errors],
+            "errors": errors,
         }
 
 
@@ -273,7 +286,7 @@ async def serve(config: Config) -> int:
         loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGINT"):
             loop.add_signal_handler(getattr(signal, name), app.stopped.set)
-        loop.add_signal_handler(signal.SIGHUP, app.playbooks.wake.set)
+        loop.add_signal_handler(signal.SIGHUP, app.reload_soon)
         await app.stopped.wait()
         log.info("stopping")
     return 0

@@ -49,6 +49,12 @@ class Metrics:
         self.undecided = Gauge(
             "remediator_oldest_undecided_alert_seconds", "Age of the oldest alert without a verdict.", registry=r
         )
+        self.watchdog = Gauge(
+            "remediator_watchdog_age_seconds",
+            "Since Alertmanager's Watchdog was last delivered; NaN = never.",
+            registry=r,
+        )
+        self.watchdog.set(float("nan"))
         self.reload_ok = Gauge(
             "remediator_config_last_reload_successful",
             "Whether every playbook of the last reload is in force.",

@@ -39,6 +39,8 @@ OPEN = "open"
 """In place of a state: every remediation that has not ended."""
 NEEDS_PERSON = (State.AWAITING_APPROVAL, State.SNOOZED)
 REJECTABLE = (*NEEDS_PERSON, State.APPROVED, State.WAITING)
+WATCHDOG = "Watchdog"
+"""The alert that always fires, routed to us: its silence says that no alert can reach us."""
 SHORTEST_DIGEST = 8
 SNOOZE_LIMITS = (timedelta(minutes=1), timedelta(hours=24))
 PING_TIMEOUT_S = 2.0
@@ -152,6 +154,8 @@ class Service:
         if not webhook.alerts:
             return Accepted()
         accepted = await self._journal.accept(webhook.alerts, self._clock.now())
+        if any(alert.name == WATCHDOG and alert.status == "firing" for alert in webhook.alerts):
+            self._watchdog_seen()
         firing = sum(alert.status == "firing" for alert in webhook.alerts)
         if firing:
             self._firing.inc(firing)
@@ -160,6 +164,11 @@ class Service:
         if accepted.new or accepted.resolved:
             self._poke_intake()
         return accepted
+
+    def _watchdog_seen(self) -> None:
+        """From now on the metric grows until the next one comes."""
+        seen = self._clock.boot()
+        self._metrics.watchdog.set_function(lambda: self._clock.boot() - seen)
 
     async def alerts(self, limit: int = 50) -> list[View]:
         """The newest alerts with their verdicts."""

@@ -43,6 +43,15 @@ class Answer:
     causes: tuple[tuple[str, str], ...] = ()
     """(reason, message) pairs of `details.causes`."""
     retry_after_s: float | None = None
+    name: str = ""
+    """Of the object that the answer is about."""
+
+    @property
+    def absent(self) -> bool:
+        """The API server itself says that this object does not exist. A path it does not serve is answered with a 404
+        as well, and so is much by proxies on the way: neither says anything about an object.
+        """
+        return self.code == 404 and self.reason == "NotFound" and self.name != ""
 
     def __str__(self) -> str:
         text = f"{self.code} {self.reason}".rstrip() + f": {self.message}"
@@ -66,6 +75,7 @@ def parse_answer(code: int, headers: Mapping[str, str], body: bytes) -> Answer:
         _shortened(str(dig(status, "message") or "")),
         tuple((str(dig(c, "reason", default="")), _shortened(str(dig(c, "message", default="")))) for c in causes),
         retry_after if retry_after is not None else _seconds(dig(status, "details", "retryAfterSeconds")),
+        str(dig(status, "details", "name") or ""),
     )
 
 
@@ -90,8 +100,8 @@ def _seconds(value: object) -> float | None:
 
 
 def read_error(answer: Answer) -> ReadError:
-    """A failed read. Only the API server itself can tell that something is absent: another's 404 is CannotSee."""
-    if answer.code == 404 and answer.reason == "NotFound":
+    """A failed read. A 404 that is not about an object is CannotSee."""
+    if answer.absent:
         return NotFound(answer.message)
     if answer.code == 403:
         return Forbidden(answer.message)
@@ -101,7 +111,7 @@ def read_error(answer: Answer) -> ReadError:
 def effect_error(answer: Answer) -> EffectError:
     """A failed write: what it means for the effect. Whatever does not say that nothing was done is Uncertain."""
     match answer.code:
-        case 404 if answer.reason == "NotFound":
+        case 404 if answer.absent:
             return TargetGone(str(answer))
         case 409:
             return TargetGone(str(answer)) if _other_uid(answer) else Conflict(str(answer))

@@ -19,7 +19,7 @@ from rich.text import Text
 from remediator.people.markup import one_line
 
 GAP = 2
-NARROWEST = 16
+NARROWEST = 8
 """Characters of a cut column that still say something."""
 PIPE_WIDTH = 240
 """In a pipe nothing is cut: `grep` and `less -S` want whole lines."""
@@ -32,7 +32,6 @@ STYLES = {
     "approved": "green",
     "done": "green",
     "happened": "green",
-    "act": "bold green",
     "ask": "bold yellow",
     "awaiting_approval": "bold yellow",
     "snoozed": "yellow",
@@ -48,7 +47,6 @@ STYLES = {
     "cancelled": "red",
     "rejected": "red",
     "escalated": "bold red",
-    "nothing": "bold red",
     "acting": "cyan",
     "verifying": "cyan",
     "undoing": "bold cyan",
@@ -86,12 +84,12 @@ def print_table(
     an id that is cut cannot be pasted.
     """
     widths = [max(len(name), *(row[i].cell_len for row in rows)) for i, name in enumerate(columns)]
-    over = sum(widths) + GAP * (len(columns) - 1) - console.width
-    for i in sorted(range(len(columns)), key=lambda i: -widths[i]):  # the widest gives most
-        if columns[i] in flexible and over > 0:
-            cut = min(over, widths[i] - max(NARROWEST, len(columns[i])))
-            widths[i] -= max(cut, 0)
-            over -= max(cut, 0)
+    bends = [i for i, name in enumerate(columns) if name in flexible]
+    for _ in range(sum(widths) + GAP * (len(columns) - 1) - console.width):
+        widest = max(bends, key=lambda i: widths[i], default=None)
+        if widest is None or widths[widest] <= NARROWEST:
+            break  # narrower than anything useful: let it run over
+        widths[widest] -= 1
     made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold dim")
     for name, width in zip(columns, widths, strict=True):
         made.add_column(name, no_wrap=True, overflow="ellipsis", width=width)

@@ -18,7 +18,7 @@ RETRY = 2.0
 RESEND = 1.0
 PROBE_EVERY = 2.0
 INCONCLUSIVE_EVERY = 60.0
-SAMPLING_BACKSTOP = timedelta(minutes=30)
+SAMPLING_BACKSTOP = timedelta(hours=2)
 """After the playbook's timeout, which the judge applies: an alert may still be clearing, or nobody could sample."""
 LOCK_KEPT = timedelta(minutes=15)
 SAMPLES_KEPT = 60

@@ -29,6 +29,9 @@ QUOTA = 'pods "web" is forbidden: exceeded quota: q, requested: pods=1, used: po
 BUDGET = {"causes": [{"reason": "DisruptionBudget", "message": "The disruption budget web needs 2 healthy pods"}]}
 
 
+NAMED = {"name": "web", "kind": "deployments"}
+
+
 def status(code: int, reason: str, message: str = "", details: Any = None) -> tuple[int, bytes]:
     body = {"kind": "Status", "reason": reason, "message": message, "details": details, "code": code}
     return code, json.dumps(body).encode()
@@ -40,8 +43,9 @@ def status(code: int, reason: str, message: str = "", details: Any = None) -> tu
         pytest.param(status(400, "BadRequest"), Refused, id="400"),
         pytest.param(status(401, "Unauthorized"), Unavailable, id="401: credentials, not the request"),
         pytest.param(status(403, "Forbidden", RBAC), Refused, id="403"),
-        pytest.param(status(404, "NotFound"), TargetGone, id="404"),
-        pytest.param((404, b"404 page not found"), Refused, id="404 of a path, not of an object"),
+        pytest.param(status(404, "NotFound", details=NAMED), TargetGone, id="404"),
+        pytest.param(status(404, "NotFound", details={}), Refused, id="404 of a resource that is not served"),
+        pytest.param((404, b"404 page not found"), Refused, id="404 of a group that is not served"),
         pytest.param((404, b"<html>gone fishing</html>"), Refused, id="404 of a proxy"),
         pytest.param((408, b""), Uncertain, id="408"),
         pytest.param(status(409, "Conflict", "the object has been modified"), Conflict, id="409"),
@@ -82,8 +86,9 @@ def test_what_a_failed_write_means(answer: tuple[int, bytes], error: type[Effect
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        pytest.param(status(404, "NotFound"), NotFound, id="404"),
-        pytest.param((404, b"404 page not found"), CannotSee, id="404 that is not about an object"),
+        pytest.param(status(404, "NotFound", details=NAMED), NotFound, id="404"),
+        pytest.param(status(404, "NotFound", details={}), CannotSee, id="404 of a resource that is not served"),
+        pytest.param((404, b"404 page not found"), CannotSee, id="404 of a group that is not served"),
         pytest.param(status(403, "Forbidden", RBAC), Forbidden, id="403"),
         pytest.param(status(400, "BadRequest"), CannotSee, id="400"),
         pytest.param(status(401, "Unauthorized"), CannotSee, id="401"),

@@ -258,7 +258,8 @@ async def test_a_read_is_tried_again(server: FakeApiServer, cluster: KubernetesC
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (failure(404, "NotFound"), NotFound),
+        (failure(404, "NotFound", name="api-1"), NotFound),
+        (failure(404, "NotFound", "the server could not find the requested resource"), CannotSee),
         (failure(403, "Forbidden"), Forbidden),
         (failure(400, "BadRequest"), CannotSee),
         (text(404, "404 page not found"), CannotSee),
@@ -416,6 +417,22 @@ async def test_an_answer_that_is_no_list_is_not_an_empty_one(
 async def test_a_later_page_that_fails_fails_the_list(server: FakeApiServer, cluster: KubernetesCluster) -> None:
     server.will(page("ab", "t1"), failure(500))
     with pytest.raises(CannotSee):
+        await cluster.list("Pod", "shop")
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (failure(404, "NotFound", "the server could not find the requested resource"), NotFound),
+        (text(404, "404 page not found\n"), NotFound),
+        (text(404, "<html>no such site</html>"), CannotSee),
+    ],
+)
+async def test_a_kind_that_is_not_served(
+    server: FakeApiServer, cluster: KubernetesCluster, reply: Reply, error: type[ReadError]
+) -> None:
+    server.will(reply)
+    with pytest.raises(error):
         await cluster.list("Pod", "shop")
 
 

@@ -14,6 +14,7 @@ from remediator.adapters.simulated.selectors import BadSelectorError, label_sele
 from remediator.adapters.simulated.store import HISTORY, Store
 from remediator.errors import CannotSee
 from remediator.objects import Object, ObjectRef, version_of
+from remediator.ports import WriteRequest
 
 WEB = ObjectRef("Service", "shop", "web")
 
@@ -74,6 +75,43 @@ async def test_a_watch_from_too_long_ago_is_expired(cluster: SimulatedCluster) -
         cluster.edit(WEB, {"metadata": {"annotations": {"i": str(i)}}})
     with pytest.raises(CannotSee, match="410"):
         await anext(cluster.watch("Service", resource_version=version))
+
+
+async def test_a_watch_that_breaks_can_be_resumed_unless_the_past_is_forgotten(cluster: SimulatedCluster) -> None:
+    changes = cluster.watch("Service", resource_version="1000")
+    cluster.apply(service())
+    seen = await anext(changes)
+    cluster.break_watches()
+    with pytest.raises(CannotSee, match="broke"):
+        await anext(changes)
+    cluster.apply(service("more"))
+    resumed = cluster.watch("Service", resource_version=version_of(seen.object))
+    assert (await anext(resumed)).object["metadata"]["name"] == "more"
+    cluster.break_watches(forget=True)
+    with pytest.raises(CannotSee):
+        await anext(resumed)
+    with pytest.raises(CannotSee, match="410"):
+        await anext(cluster.watch("Service", resource_version=version_of(seen.object)))
+    version = (await cluster.list("Service")).resource_version
+    cluster.apply(service("again"))
+    assert (await anext(cluster.watch("Service", resource_version=version))).type == "ADDED"
+
+
+async def test_a_watch_ends_in_its_time() -> None:
+    cluster = SimulatedCluster("c", VirtualClock(), watch_s=60.0)
+    cluster.apply(service())
+    changes = cluster.watch("Service", resource_version="1000")
+    assert (await anext(changes)).type == "ADDED"
+    cluster.advance(60)
+    assert [event async for event in changes] == []
+
+
+async def test_a_namespace_means_nothing_to_kinds_without(cluster: SimulatedCluster) -> None:
+    node = ObjectRef("Node", "shop", "node-1")
+    assert (await cluster.get(node))["metadata"]["name"] == "node-1"
+    assert len((await cluster.list("Node", "shop")).items) == 3
+    body = b'{"metadata":{"labels":{"a":"b"}}}'
+    assert await cluster.write(WriteRequest("patch", node, "application/merge-patch+json", body))
 
 
 async def test_what_leaves_the_cluster_is_a_copy(cluster: SimulatedCluster) -> None:

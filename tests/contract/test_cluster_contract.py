@@ -368,6 +368,20 @@ async def test_patching_what_is_not_there(bench: Bench) -> None:
         await bench.evict(ghost)
 
 
+async def test_only_pods_can_be_evicted(bench: Bench) -> None:
+    """A 404 that is about the path, not about an object: nothing is gone."""
+    await bench.create(m.deployment("web"))
+    body = b'{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"web"}}'
+    with pytest.raises(Refused):
+        await bench.cluster.write(WriteRequest("evict", bench.ref("Deployment", "web"), PLAIN, body))
+    assert await bench.get("Deployment", "web")
+
+
+async def test_a_cluster_scoped_object_has_no_namespace(bench: Bench) -> None:
+    name = (await bench.cluster.list("Node", bench.namespace)).items[0]["metadata"]["name"]
+    assert (await bench.cluster.get(ObjectRef("Node", bench.namespace, name)))["metadata"]["name"] == name
+
+
 async def test_a_status_is_not_ours_to_patch(bench: Bench) -> None:
     await bench.create(m.deployment("web", spec={"paused": True}))
     patched = await bench.patch("Deployment", "web", {"status": {"replicas": 99}})

@@ -344,6 +344,18 @@ async def test_a_stateful_set_scales_in_order(bench: Bench) -> None:
     assert [p["metadata"]["name"] for p in await by_name(bench)] == ["web-0"]
 
 
+async def test_a_stateful_set_with_two_broken_pods_cannot_even_scale_down(bench: Bench) -> None:
+    await bench.running(m.statefulset("web", replicas=3))
+    await bench.patch("StatefulSet", "web", image("bad"))
+    await stuck(bench, "StatefulSet", "web", readyReplicas=2, updatedReplicas=1)
+    await bench.delete("Pod", "web-1")
+    await stuck(bench, "StatefulSet", "web", replicas=3, readyReplicas=1, updatedReplicas=2)
+    await bench.patch("StatefulSet", "web", {"spec": {"replicas": 1}})
+    await stuck(bench, "StatefulSet", "web", replicas=3, readyReplicas=1)
+    await bench.delete("Pod", "web-1")
+    await stuck(bench, "StatefulSet", "web", replicas=1, readyReplicas=0)
+
+
 # DaemonSet
 
 

@@ -114,6 +114,11 @@ async def test_an_ended_remediation_attempts_nothing(journal: SqlJournal, r: Rem
     assert (await refused(journal, r)).detail == "it holds no reservation any more (cancelled)"
 
 
+async def test_not_even_when_its_reservation_was_forgotten(journal: SqlJournal, r: Remediation) -> None:
+    await ended(journal, r, State.CANCELLED, release=False)
+    assert (await refused(journal, r)).why == "fenced"
+
+
 async def test_without_a_reservation_nothing_is_attempted(journal: SqlJournal, r: Remediation) -> None:
     """Its locks are free: somebody else may be at work on the target."""
     freed = await moved(journal, to(r, State.INCONCLUSIVE, release=True))

@@ -166,7 +166,9 @@ def test_the_migrations_make_the_tables_of_the_schema() -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         # What the comparison does not see: partial indexes and AUTOINCREMENT.
         migrated = _definitions(connection)
-    with create_engine("sqlite://").connect() as connection:
+    engine.dispose()
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
         metadata.create_all(connection)
         assert _definitions(connection) == migrated
     engine.dispose()

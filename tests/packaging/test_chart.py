@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import re
 from pathlib import Path
@@ -224,7 +225,7 @@ def _name(obj: Object) -> str:
 def test_the_variables_that_kubernetes_injects_are_no_settings(tmp_path: Path) -> None:
     """Another pod in the namespace may run us without enableServiceLinks: false, for a Service of any of these
     names."""
-    links = {}
+    links: dict[str, str] = {}
     for service, port in (("REMEDIATOR", 8080), ("REMEDIATOR_STORE", 5432), ("REMEDIATOR_SLACK", 80)):
         links |= {
             f"{service}_SERVICE_HOST": "10.0.0.1",
@@ -282,9 +283,8 @@ def stand_ins(control_plane: ControlPlane, kinds: set[str]) -> None:
         }
         crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "spec": spec}
         control_plane.client.apply({**crd, "metadata": {"name": f"{plural}.monitoring.coreos.com"}})
-        wait_until(
-            lambda plural=plural: control_plane.client.path(f"{plural}.monitoring.coreos.com"), what=f"{plural} served"
-        )
+        served = functools.partial(control_plane.client.path, f"{plural}.monitoring.coreos.com")
+        wait_until(served, what=f"{plural} served")
 
 
 def test_prometheus_takes_the_alert_rules(tmp_path: Path) -> None:

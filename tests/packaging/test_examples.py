@@ -26,11 +26,6 @@ from remediator.remediation.evidence import COLLECTORS
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "remediator.yaml"
 SHIPPED = ("playbooks",)
-KINDS = {
-    "actions": load_actions(),
-    "checks": {name: kind.args for name, kind in CHECKS.items()},
-    "collectors": {name: kind.args for name, kind in COLLECTORS.items()},
-}
 
 
 def settings(model: type[BaseModel]) -> Iterator[str]:
@@ -89,11 +84,14 @@ def test_the_settings_in_comments_are_right_as_well(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", SHIPPED)
 def test_the_shipped_playbooks_load_and_only_observe(folder: str) -> None:
-    results = load_folder(ROOT / folder, **KINDS)
+    actions = load_actions()
+    checks = {name: kind.args for name, kind in CHECKS.items()}
+    collectors = {name: kind.args for name, kind in COLLECTORS.items()}
+    results = load_folder(ROOT / folder, actions=actions, checks=checks, collectors=collectors)
     assert not [str(problem) for result in results for problem in result.problems]
     loaded = [result.loaded for result in results if result.loaded]
     assert len(loaded) >= 6
-    assert not [str(f) for f in lint(loaded, actions=KINDS["actions"]) if f.severity is not Severity.NOTE]
+    assert not [str(f) for f in lint(loaded, actions=actions) if f.severity is not Severity.NOTE]
     config = load_config(EXAMPLE, {})
     for one in loaded:
         effective_limits(one.playbook, config.policy)

@@ -541,7 +541,8 @@ def test_unknown_outcomes_go_to_a_person_not_to_the_next_rung(outcome: str) -> N
         "uncertain": (replace(ACTING, state=S.UNCERTAIN, ladder=("n",)), probed("person")),
         "stopped": (replace(ACTING, ladder=("n",)), acted("changed")),
     }[outcome]
-    decision = decide(*before, NOW)
+    state, event = before
+    decision = decide(state, event, NOW)
     assert not decision.child
     assert decision.notices == (Notice.ESCALATED,)
 

@@ -162,7 +162,8 @@ class KubernetesCluster:
             token = ""
             while True:
                 try:
-                    reply = await self._read(Call("GET", path, list_query(labels, fields, PAGE, token)))
+                    call = Call("GET", path, list_query(labels, fields, PAGE, token))
+                    reply = await self._read(call, explain=_not_served)
                 except _Expired:
                     break  # half a list is no list
                 page = _parse(reply.body)
@@ -352,6 +353,14 @@ def _pause(state: RetryCallState) -> float:
     if isinstance(exc, _TryAgainError) and exc.retry_after_s is not None:
         return exc.retry_after_s
     return 0.1 * 4.0 ** (state.attempt_number - 1) * random.uniform(0.7, 1.3)  # noqa: S311 spreading, not secrecy
+
+
+def _not_served(answer: Answer) -> ReadError:
+    """A list that is not there: the API server does not know the kind. A proxy's 404 would not say so."""
+    words = ("could not find the requested resource", "404 page not found")
+    if answer.code == 404 and any(w in answer.message for w in words):
+        return NotFound(answer.message)
+    return read_error(answer)
 
 
 def _no_log(answer: Answer) -> ReadError:

@@ -196,7 +196,7 @@ class Transport:
 
     @asynccontextmanager
     async def _response(self, call: Call, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json, */*"}  # as kubectl: logs are no JSON
         if call.body is not None:
             headers["Content-Type"] = call.content_type
         response: aiohttp.ClientResponse = await self._api.call_api(

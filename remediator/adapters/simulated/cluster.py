@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -63,7 +63,7 @@ class SimulatedCluster:
     Time is `clock`'s. Nothing happens between two calls; each call first lets happen what is due by then. In a test,
     `advance` moves a `VirtualClock` and the cluster with it. With `schedule` (`loop.call_later`) the cluster also moves
     by itself, in real or in virtual time. `latency` (seconds, drawn per direction) makes calls take time and lets
-    others run in between; without it they return at once.
+    others run in between; without it they return at once. Watches end after `watch_s`, as a real server's do, or never.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class SimulatedCluster:
         faults: Faults | None = None,
         latency: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        watch_s: float | None = None,
         node_count: int = 3,
     ) -> None:
         self._clock = clock
@@ -90,6 +91,8 @@ class SimulatedCluster:
         self._denied: list[tuple[str, str, str]] = []
         self._latency = latency
         self._sleep = sleep
+        self._watch_s = watch_s
+        self._watch_breaks = 0
         self.faults: Faults = faults if faults is not None else NoFaults()
         self.audit: list[AuditEntry] = []
         self.log_of: Callable[[Object, str, bool], str | None] = lambda pod, container, previous: None
@@ -108,7 +111,7 @@ class SimulatedCluster:
     async def get(self, ref: ObjectRef) -> Object:
         at = await self._ask("get", ref)
         objects = self._objects(ref.kind, at)
-        obj = objects.get((ref.namespace, ref.name))
+        obj = objects.get((ref.namespace if KINDS[ref.kind].namespaced else "", ref.name))
         await self._travel()
         if obj is None:
             raise read_error(status.not_found(ref.kind, ref.name).answer)
@@ -123,16 +126,18 @@ class SimulatedCluster:
         found = [
             obj
             for (where, _), obj in sorted(self._objects(kind, at).items())
-            if (not namespace or where == namespace) and matches(obj)
+            if where in ("", namespace or where) and matches(obj)
         ]
         answer = ObjectList(tuple(border(found)), str(self._world.store.version))
         await self._travel()
         return answer
 
     async def watch(self, kind: str, namespace: str = "", *, resource_version: str) -> AsyncIterator[WatchEvent]:
-        """Ends never by itself; close the iterator."""
         await self._ask("watch", ObjectRef(kind, namespace, ""))
-        at, wake = int(resource_version), asyncio.Event()
+        at, wake, breaks = int(resource_version), asyncio.Event(), self._watch_breaks
+        ends = self._agenda.now() + timedelta(seconds=self._watch_s) if self._watch_s is not None else None
+        if self._watch_s is not None:
+            self._agenda.after(self._watch_s, wake.set)
         self._wake_watchers.add(wake)
         try:
             while True:
@@ -143,8 +148,12 @@ class SimulatedCluster:
                     raise CannotSee(f"410 Expired: {exc}") from exc
                 for change in changes:
                     at = change.version
-                    if not namespace or key_of(change.object)[0] == namespace:
+                    if key_of(change.object)[0] in ("", namespace or key_of(change.object)[0]):
                         yield WatchEvent(change.type, border(change.object))
+                if breaks != self._watch_breaks:
+                    raise CannotSee(f"watch of {kind} broke: simulated")
+                if ends is not None and self._agenda.now() >= ends:
+                    return
                 if not changes:
                     await wake.wait()
         finally:
@@ -155,6 +164,8 @@ class SimulatedCluster:
         await self._travel()
         if request.ref.kind not in KINDS:
             raise Refused(f"kind {request.ref.kind!r} is not known")
+        if request.ref.namespace and not KINDS[request.ref.kind].namespaced:
+            request = replace(request, ref=replace(request.ref, namespace=""))
         fault = self.faults.on_write(request, dry_run=dry_run)
         match fault:
             case Reject(error):
@@ -360,6 +371,14 @@ class SimulatedCluster:
         """Ask all opinions again: what they depend on has changed."""
         self._agenda.catch_up()
         self._kubelet.reconsider()
+
+    def break_watches(self, *, forget: bool = False) -> None:
+        """Every open watch fails; with `forget` the past is gone too, so that it cannot be resumed (410)."""
+        if forget:
+            self._world.store.forget()
+        self._watch_breaks += 1
+        for wake in self._wake_watchers:
+            wake.set()
 
     def forbid(self, verb: str, kind: str, *, subresource: str = "") -> None:
         """From now on the port answers 403. Verbs as in RBAC; `*` = any. Eviction is `create`, `Pod`, `eviction`."""

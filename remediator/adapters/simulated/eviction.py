@@ -21,6 +21,8 @@ STILL_PROCESSING_S = 10.0
 
 def evict(world: World, ref: ObjectRef, body: Any, *, dry_run: bool) -> Obj:
     """Raises: StatusError: 429 with cause DisruptionBudget, 500 with two budgets, 404, 409 for another uid."""
+    if ref.kind != "Pod":
+        raise status.not_served()
     pod = world.store.at(ref)
     if pod is None:
         raise status.not_found("Pod", ref.name)

@@ -24,7 +24,12 @@ def resource(kind: str) -> str:
 
 
 def not_found(kind: str, name: str) -> StatusError:
-    return StatusError(Answer(404, "NotFound", f'{resource(kind)} "{name}" not found'))
+    return StatusError(Answer(404, "NotFound", f'{resource(kind)} "{name}" not found', name=name))
+
+
+def not_served() -> StatusError:
+    """A path that does not exist."""
+    return StatusError(Answer(404, "NotFound", "the server could not find the requested resource"))
 
 
 def already_exists(kind: str, name: str) -> StatusError:

@@ -142,6 +142,12 @@ class Store:
         newer.reverse()
         return newer
 
+    def forget(self) -> None:
+        """Compact: nothing before now can be watched any more."""
+        for kind, history in self._history.items():
+            history.clear()
+            self._dropped[kind] = self.version
+
     def as_of(self, kind: str, at: datetime) -> dict[Key, Obj]:
         """The objects of a kind as they were at `at`: what a lagging replica or cache would answer."""
         objects = dict(self._objects[kind])

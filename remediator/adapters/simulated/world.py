@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from remediator.adapters.simulated import managed
@@ -52,11 +52,15 @@ class World:
         self.enqueue: Callable[[str, str, str, float], None] = lambda *_: None
         """(kind, namespace, name, delay): ask that kind's controller to look at an object. Set by the controllers."""
         self._uids = 0
+        self._stamped: tuple[datetime | None, str] = (None, "")
         self._uid_prefix = f"{zlib.crc32(name.encode()):08x}-0000-4000-8000-"
 
     def stamp(self) -> str:
         """Now, as objects carry it: RFC 3339 in seconds."""
-        return f"{self.agenda.now():%Y-%m-%dT%H:%M:%SZ}"
+        now = self.agenda.now()
+        if now is not self._stamped[0]:
+            self._stamped = now, f"{now:%Y-%m-%dT%H:%M:%SZ}"
+        return self._stamped[1]
 
     def later(self, delay_s: float, callback: Callable[[], None]) -> None:
         """Do this after a delay, spread by the timing's jitter."""
@@ -242,7 +246,7 @@ def _noting_template(daemon: Obj, count: int) -> Obj:
 
 def condition(obj: Obj, kind: str) -> dict[str, Any] | None:
     """A condition of the status by its type."""
-    for found in dig(obj, "status", "conditions") or ():
+    for found in (obj.get("status") or {}).get("conditions") or ():
         if found["type"] == kind:
             return dict(found)
     return None
@@ -259,4 +263,4 @@ def is_terminating(obj: Obj) -> bool:
 
 def is_active(pod: Obj) -> bool:
     """Counts as a copy: neither ended nor terminating."""
-    return not is_terminating(pod) and dig(pod, "status", "phase") not in ("Succeeded", "Failed")
+    return not is_terminating(pod) and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")

@@ -15,7 +15,7 @@ from typing import Any
 from remediator.adapters.simulated.controllers.pods import child_of, created, moment, omit_zero, template_hash
 from remediator.adapters.simulated.store import Obj
 from remediator.adapters.simulated.world import World, condition, is_active, is_terminating
-from remediator.objects import annotations_of, dig
+from remediator.objects import annotations_of
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -339,7 +339,7 @@ def _clean_up(rollout: _Rollout) -> None:
 
 
 def _count(obj: Obj, field: str) -> int:
-    return int(dig(obj, "status", field, default=0))
+    return int((obj.get("status") or {}).get(field, 0))
 
 
 def _status(rollout: _Rollout) -> dict[str, Any]:

@@ -61,9 +61,13 @@ def _step(world: World, workload: Obj, current_template: dict[str, Any], update:
         elif in_order and (is_terminating(pod) or not _healthy(pod, world, workload)):
             return
     condemned = sorted((o for o in pods if o not in ordinals), reverse=True)
+    first_broken = min((o for o in condemned if not _healthy(pods[o], world, workload)), default=None)
     for ordinal in condemned:
-        if not is_terminating(pods[ordinal]):
-            world.delete(pods[ordinal])
+        pod = pods[ordinal]
+        if in_order and not is_ready(pod) and ordinal != first_broken:
+            return  # of two broken pods the lower one has to heal first: scaling down hangs
+        if not is_terminating(pod):
+            world.delete(pod)
         if in_order:
             return
     if partition is not None:
