@@ -80,13 +80,15 @@ def parse_answer(code: int, headers: Mapping[str, str], body: bytes) -> Answer:
 
 
 _WHOLE_OBJECT = re.compile(r'"\{.*\}"(?=:|$)', re.DOTALL)
+_PART_OF_OBJECT = re.compile(r"(?<=Invalid value: )[\[{].*?[\]}](?=: |$)", re.DOTALL)
 
 
 def _shortened(message: str) -> str:
     """A message fit for people and records. A patch that does not decode is answered with the whole patched object,
-    environment variables and all, and the reason after it; a change of an immutable spec with a diff over many lines.
+    environment variables and all, and the reason after it; a change of a Job's template with that template; a change of
+    an immutable spec with a diff over many lines.
     """
-    message = _WHOLE_OBJECT.sub("(object)", message).partition("\n@@")[0]
+    message = _PART_OF_OBJECT.sub("(object)", _WHOLE_OBJECT.sub("(object)", message)).partition("\n@@")[0]
     return " ".join(message.split())[:MAX_MESSAGE]
 
 

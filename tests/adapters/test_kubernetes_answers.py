@@ -167,6 +167,19 @@ def test_an_object_dumped_into_a_message_is_cut_out() -> None:
     assert answer.message.endswith('strict decoding error: unknown field "spec.x"')
 
 
+def test_parts_of_objects_are_cut_out_one_by_one() -> None:
+    message = (
+        '[spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`, '
+        'spec.template: Invalid value: {"spec":{"env":[{"value":"hunter2"}]}}: field is immutable, '
+        "spec.replicas: Invalid value: -1: must be greater than or equal to 0]"
+    )
+    assert parse_answer(422, {}, status(422, "Invalid", message)[1]).message == (
+        "[spec.template.metadata.labels: Invalid value: (object): `selector` does not match template `labels`, "
+        "spec.template: Invalid value: (object): field is immutable, "
+        "spec.replicas: Invalid value: -1: must be greater than or equal to 0]"
+    )
+
+
 def test_a_diff_in_a_message_is_cut_off() -> None:
     answer = parse_answer(422, {}, status(422, "Invalid", "pod updates may not change\n@@ -1,2 +1,2 @@\n- a\n+ b")[1])
     assert answer.message == "pod updates may not change"

@@ -120,17 +120,17 @@ class Service:
 
     def wait_ready(self) -> None:
         try:
-            port = wait_until(lambda: self._alive() and self._port_file.read_text(), timeout_s=20, what="port file")
-            self.url = f"http://127.0.0.1:{int(port)}"
+            port = wait_until(self._port, timeout_s=30, what="port file")
+            self.url = f"http://127.0.0.1:{port}"
             wait_until(lambda: request_json("GET", self.url + "/-/ready")[0] == 200, timeout_s=20, what="ready")
         except TimeoutError as exc:
             raise TimeoutError(f"{exc}\n{self.log()[-3000:]}") from exc
 
-    def _alive(self) -> bool:
+    def _port(self) -> int:
         assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError(f"the service ended with {self._process.returncode}\n{self.log()[-3000:]}")
-        return True
+        return int(self._port_file.read_text())
 
     @property
     def pid(self) -> int:

@@ -17,7 +17,7 @@ import importlib
 import importlib.util
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -25,7 +25,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
-from multidict import CIMultiDictProxy
 
 from remediator.adapters.kubernetes.credentials import Configuration, Credentials
 from remediator.adapters.kubernetes.wire import Call
@@ -92,7 +91,7 @@ class Reply:
     """A complete answer, whatever its status."""
 
     status: int
-    headers: CIMultiDictProxy[str]
+    headers: Mapping[str, str]
     body: bytes
 
 
