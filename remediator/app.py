@@ -30,7 +30,7 @@ from remediator.config import ClusterConfig, Config
 from remediator.config import Endpoint as EndpointConfig
 from remediator.counting import Counting
 from remediator.errors import InvalidConfig
-from remediator.guardrails.policy import limits_in_force, policy_problems
+from remediator.guardrails.policy import limits_in_force, over_ceiling, policy_problems
 from remediator.http.auth import Senders, Users
 from remediator.http.server import Listening, make_app
 from remediator.metrics import Metrics
@@ -78,6 +78,7 @@ class Playbooks:
             checks={name: kind.args for name, kind in CHECKS.items()},
             collectors={name: kind.args for name, kind in COLLECTORS.items()},
             last_good=JournalLastGood(journal, loop, SystemClock()),
+            objections=lambda playbook: over_ceiling(playbook, config.policy),
         )
         self._policy = config.policy
         self._metrics = metrics

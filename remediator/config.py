@@ -132,7 +132,6 @@ class ClusterConfig(Section):
     kubeconfig: Path | None = None
     context: str | None = None
     in_cluster: bool = False
-    simulated: bool = False
 
 
 class Endpoint(Section):

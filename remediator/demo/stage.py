@@ -38,7 +38,7 @@ def configuration(folder: Path, token: str, api_token: str) -> Config:
             "sources": [{"name": "demo", "cluster": "demo", "tokens": [{"value": token}]}],
             "api": [{"name": "you", "role": "admin", "token": {"value": api_token}}],
             "store": {"path": folder / "demo.db"},
-            "clusters": [{"name": "demo", "simulated": True}],
+            "clusters": [{"name": "demo"}],
             "routes": {"slack": {"default_channel": "C0OPS"}, "pagerduty": {"default_service": "shop"}},
             "playbooks": {"folders": [PLAYBOOKS], "reload": "60s"},
             "policy": {"mode_ceiling": "auto"},

@@ -86,6 +86,11 @@ def effective_limits(playbook: Playbook, policy: Policy) -> EffectiveLimits:
     return limits_in_force(playbook, policy)
 
 
+def over_ceiling(playbook: Playbook, policy: Policy) -> tuple[str, ...]:
+    """What a playbook asks for beyond the ceilings, a line for each number; for loading."""
+    return tuple(_problems(playbook, policy))
+
+
 def limits_in_force(playbook: Playbook, policy: Policy) -> EffectiveLimits:
     """The same, but what is beyond a ceiling is brought back to it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from remediator.actions.base import Action
 from remediator.playbooks.loader import guess_name, load_document
 from remediator.playbooks.meaning import ArgsModels
-from remediator.playbooks.model import LoadedPlaybook
+from remediator.playbooks.model import LoadedPlaybook, Playbook
 from remediator.playbooks.problems import BadPlaybook, Problem
 from remediator.playbooks.yaml_strict import MAX_TEXT, Document
 
@@ -55,9 +55,31 @@ class FileResult:
         return tuple(dict.fromkeys(name for name in (self.name, guess_name(self.text), _stem(self.source)) if name))
 
 
-def loader_for(actions: Mapping[str, Action[Any]], checks: ArgsModels, collectors: ArgsModels | None = None) -> Load:
-    """`load_document` with its registries filled in."""
-    return lambda text, source: load_document(text, source, actions=actions, checks=checks, collectors=collectors)
+Objections = Callable[[Playbook], Sequence[str]]
+"""What the operator's policy has against a playbook, a line each; empty = nothing."""
+
+
+def no_objections(playbook: Playbook) -> Sequence[str]:
+    return ()
+
+
+def loader_for(
+    actions: Mapping[str, Action[Any]],
+    checks: ArgsModels,
+    collectors: ArgsModels | None = None,
+    objections: Objections = no_objections,
+) -> Load:
+    """`load_document` with its registries filled in; what policy objects to is an error like any other."""
+
+    def load(text: str, source: str) -> tuple[LoadedPlaybook, Document]:
+        loaded, document = load_document(text, source, actions=actions, checks=checks, collectors=collectors)
+        found = objections(loaded.playbook)
+        if found:
+            name = loaded.playbook.name
+            raise BadPlaybook([Problem(source, 0, 0, "", what) for what in found], name=name)
+        return loaded, document
+
+    return load
 
 
 def load_folder(

@@ -20,10 +20,12 @@ from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.folder import (
     FileResult,
     Load,
+    Objections,
     ReadFile,
     Signature,
     load_file,
     loader_for,
+    no_objections,
     read_files,
     refuse_twins,
 )
@@ -101,10 +103,11 @@ class PlaybookFolder:
         checks: ArgsModels,
         collectors: ArgsModels | None = None,
         last_good: LastGood | None = None,
+        objections: Objections = no_objections,
         read: Callable[[Path], bytes] = Path.read_bytes,
     ) -> None:
         self._folders = tuple(folders)
-        self._load: Load = loader_for(actions, checks, collectors)
+        self._load: Load = loader_for(actions, checks, collectors, objections)
         self._last_good = last_good
         self._saved: dict[str, str] | None = None
         """What `last_good` holds; None = not read yet."""

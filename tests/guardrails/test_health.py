@@ -82,6 +82,8 @@ def test_between_evictions_a_pod_that_is_going_is_no_copy_any_more():
     seen = (pod("a", obj, leaving=True), pod("b", obj), pod("c", obj))
     assert min_available.check(facts(target(obj, evict(1), pods=seen))).answer is Answer.HOLD
     assert min_available.check(facts(target(obj, evict(1), pods=pods(obj, 3)))).answer is Answer.PASS
+    mixed = replace(evict(1), effects=(*evict(1).effects, *restart(obj).effects))
+    assert min_available.check(facts(target(obj, mixed, pods=seen))).answer is Answer.HOLD
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,12 @@ def test_between_evictions_a_pod_that_is_going_is_no_copy_any_more():
             "2 of 2 ready, this takes 1 ready copy, 2 must remain",
             "it never passes with these limits",
             id="never",
+        ),
+        pytest.param(
+            target(daemonset(10, 9), restart(daemonset(10), takes=4)),
+            "9 of 10 ready, this takes 4 ready copies, 6 must remain",
+            "passes when ready >= 10",
+            id="all of them suffice",
         ),
         pytest.param(
             target(daemonset(10, 6), restart(daemonset(10), takes=1)),
@@ -256,6 +264,11 @@ def marked(obj: Any, marker: str) -> Any:
         pytest.param(target(MOVING, scale(MOVING, 3, 5)), Answer.HOLD, id="scale into a rollout"),
         pytest.param(target(MOVING, evict()), Answer.HOLD, id="evict into a rollout"),
         pytest.param(target(MOVING, rollback(MOVING)), Answer.PASS, id="a rollback of it may"),
+        pytest.param(
+            target(MOVING, replace(rollback(MOVING), effects=(*rollback(MOVING).effects, *evict().effects))),
+            Answer.PASS,
+            id="a rollback that also deletes a broken pod",
+        ),
         pytest.param(target(FAILED), Answer.HOLD, id="restart into a failed rollout"),
         pytest.param(target(FAILED, rollback(FAILED)), Answer.PASS, id="rollback of a failed one"),
         pytest.param(target(marked(MOVING, "r-1/0.0")), Answer.PASS, id="our own"),

@@ -218,6 +218,13 @@ def test_mode(wanted, ceiling, approved, answer):
     assert mode.check(facts(limits=limits, approved=approved)).answer is answer
 
 
+def test_the_ceiling_is_named_only_where_it_counts():
+    assert mode.check(facts(limits=EffectiveLimits(mode=Mode.AUTO, mode_ceiling=Mode.APPROVE))).reason == (
+        "mode auto, the ceiling here is approve"
+    )
+    assert mode.check(facts(limits=EffectiveLimits(mode=Mode.APPROVE, mode_ceiling=Mode.AUTO))).reason == "mode approve"
+
+
 def test_a_change_that_needs_a_person_asks_in_auto_too():
     one = target(change=replace(restart(deployment()), needs_approval="revision 3 was never seen healthy"))
     verdict = mode.check(facts(one))

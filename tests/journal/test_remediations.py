@@ -9,7 +9,7 @@ import pytest
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.objects import ObjectRef
 from remediator.remediation.decide import decide
-from remediator.remediation.events import Joined, PlanMade, Watched
+from remediator.remediation.events import Joined, PlanMade
 from remediator.remediation.journal import Committed, StaleRemediation
 from remediator.remediation.state import Remediation, State
 from tests.journal.given import (
@@ -29,7 +29,7 @@ from tests.journal.given import (
     reserved,
     to,
 )
-from tests.support.building import NOW, made, plan, remediation
+from tests.support.building import NOW, acted, made, plan, remediation
 
 # Opening --------------------------------------------------------------------------------------------------------------
 
@@ -65,6 +65,13 @@ async def test_only_one_gathers_for_a_root(journal: SqlJournal) -> None:
     assert second is not None
     assert second.episode == first.episode
     assert [r.id for r in await journal.unfinished("c1", root)] == ["r-1", "r-4"]
+
+
+async def test_what_a_person_asks_for_does_not_wait_for_the_gathering(journal: SqlJournal) -> None:
+    root = ObjectRef("Deployment", "shop", "api")
+    await opened(journal, 1, root=root, state=State.RECEIVED)
+    asked = await opened(journal, 2, root=root, requester="ann")
+    assert asked.episode == "e-1"
 
 
 async def test_a_refused_opening_leaves_the_alerts_undecided(journal: SqlJournal) -> None:
@@ -198,8 +205,8 @@ async def test_an_old_epoch_is_stale(journal: SqlJournal) -> None:
 async def test_an_ignored_event_moves_only_the_next_look(journal: SqlJournal) -> None:
     """It is on record by `note`; the transition must not be recorded a second time."""
     r = await claimed(journal)
-    decision = decide(r, Watched(quiet_since=None), NOW)
-    ignored = replace(decision, ignored=True)
+    ignored = decide(r, acted("done"), NOW)
+    assert ignored.ignored
     await journal.commit(ignored, NOW, holder=ME, keep_claim=False)
     assert await journal.get(r.id) == ignored.remediation
     assert len(await journal.history(r.id)) == 1

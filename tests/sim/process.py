@@ -206,7 +206,6 @@ class Process:
         self.journal = SqlJournal(store.database, GatedWriter(self.gate, store))
         self._context = copy_context()
         self._context.run(PROCESS.set, name)
-        self._tasks: set[asyncio.Task[Any]] = set()
         self.ready = False
         self.alerts = asyncio.Event()
         self.core: Core = assemble(
@@ -225,10 +224,7 @@ class Process:
 
     def do(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something inside this process."""
-        task = self._loop.create_task(coroutine, context=self._context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._loop.create_task(coroutine, context=self._context)
 
     def start(self) -> None:
         self.do(self._run())
@@ -256,5 +252,5 @@ class Process:
         """Nothing that its tasks do from now on reaches the outside; cancelling them only tidies up."""
         self.gate.cut()
         self._loop.thaw(self.name)
-        for task in [t for t in asyncio.all_tasks(self._loop) if t.get_context().get(PROCESS, "") == self.name]:
+        for task in self._loop.tasks_of(self.name):
             task.cancel()

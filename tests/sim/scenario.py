@@ -43,6 +43,7 @@ def playbook(name: str, alertname: str, **changes: Any) -> dict[str, Any]:
         **{
             "name": name,
             "match": {"alerts": [f'alertname="{alertname}"']},
+            "priority": "DCBA".find(alertname) + 1,
             "verify": _verify(ERRORS, ROLLOUT),
             "approval": APPROVAL,
             **changes,

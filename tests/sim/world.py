@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import sys
+import traceback
 from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
@@ -14,7 +16,6 @@ from remediator.adapters.simulated import NoFaults, RandomFaults, SimulatedClust
 from remediator.adapters.simulated.status import StatusError
 from remediator.alerts.alert import Alert
 from remediator.alerts.fingerprint import fingerprint
-from remediator.errors import JournalUnavailable
 from remediator.guardrails.policy import Policy
 from remediator.objects import ObjectRef
 from remediator.playbooks.catalog import Catalog
@@ -41,7 +42,6 @@ class World:
         self.loop, self.scenario = loop, scenario
         self.rng = random.Random(f"world {scenario.seed}")
         self._context = copy_context_of_world()
-        self._keep: set[asyncio.Task[Any]] = set()
         self.trace: list[str] = []
         self.store = Store(self.rng, lambda: loop.now)
         self.store.on_commit = self._committed
@@ -62,6 +62,8 @@ class World:
         self.people_edit = False
         self.acknowledged: set[str] = set()
         self.checks = Checks(self)
+        self.everybody: list[Process] = []
+        self.failures: list[str] = []
         self._touched: dict[str, int] = {}
         self._asked: set[tuple[str, int]] = set()
 
@@ -105,11 +107,14 @@ class World:
     def say(self, text: str) -> None:
         self.trace.append(f"{self.loop.now:9.3f} {text}")
 
+    def failed(self, event: dict[str, object]) -> None:
+        """The product logged an error that it did not expect."""
+        text = "".join(traceback.format_exception(sys.exception()))
+        self.failures.append(f"{event}: {text}")
+        self.say(f"FAILED {self.failures[-1]}")
+
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = self.loop.create_task(coroutine, context=self._context)
-        self._keep.add(task)
-        task.add_done_callback(self._keep.discard)
-        return task
+        return self.loop.create_task(coroutine, context=self._context)
 
     def _at(self, at: float, call: Any) -> None:
         self.loop.call_later(at, call, context=self._context)
@@ -160,6 +165,7 @@ class World:
         process.gate.troubles = self.scenario.troubles[index] if self.loop.now < CALM_AT else []
         process.gate.on_kill = lambda lasts: self._kill(index, process, lasts)
         self.processes[index] = process
+        self.everybody.append(process)
         self.say(f"{process.name} starts")
         process.start()
 
@@ -365,7 +371,10 @@ class World:
                 case "old-marker":
                     old = [m for m in self.checks.markers.get(name, []) if m != marker_of(now)]
                     marker = self.rng.choice(old) if old else None
-                    self.cluster.edit(ref, {"metadata": {"annotations": {MARKER: marker}}})
+                    patch: dict[str, Any] = {"metadata": {"annotations": {MARKER: marker}}}
+                    if self.rng.random() < 0.7:  # as `kubectl rollout undo` does
+                        patch["spec"] = {"template": {"metadata": {"annotations": {"undone": str(self.loop.now)}}}}
+                    self.cluster.edit(ref, patch)
                 case "delete-pod":
                     pods = self.cluster.all("Pod", NAMESPACE)
                     if pods:
@@ -391,6 +400,3 @@ def _forget(task: asyncio.Task[Any]) -> None:
     """An answer that nobody waits for any more."""
     if not task.cancelled():
         task.exception()
-
-
-__all__ = ["JournalUnavailable", "World"]

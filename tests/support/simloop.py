@@ -10,7 +10,7 @@ import random
 import selectors
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 PROCESS: ContextVar[str] = ContextVar("process", default="")
@@ -44,6 +44,17 @@ class _Ready(deque[Any]):
                 return
         super().append(handle)
 
+    def popleft(self) -> Any:
+        """asyncio counts before it takes; who froze meanwhile is not there any more."""
+        return super().popleft() if self else _NOTHING
+
+
+class _Cancelled:
+    _cancelled = True
+
+
+_NOTHING = _Cancelled()
+
 
 class SimLoop(asyncio.SelectorEventLoop):
     """`freeze` is SIGSTOP for a process (time goes on, its callbacks do not), `thaw` is SIGCONT."""
@@ -56,6 +67,8 @@ class SimLoop(asyncio.SelectorEventLoop):
         self._ready = _Ready()
         self.problems: list[str] = []
         self.set_exception_handler(self._note)
+        self._tasks_of: dict[str, dict[asyncio.Task[Any], None]] = {}
+        self.set_task_factory(self._new_task)
 
     def time(self) -> float:
         return self.now
@@ -69,6 +82,17 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.problems.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    def _new_task(self, loop: Any, coroutine: Any, context: Any = None) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, context=context)
+        of_process = self._tasks_of.setdefault((context or copy_context()).get(PROCESS, ""), {})
+        of_process[task] = None
+        task.add_done_callback(lambda done: of_process.pop(done, None))
+        return task
+
+    def tasks_of(self, process: str) -> list[asyncio.Task[Any]]:
+        """Oldest first."""
+        return list(self._tasks_of.get(process, ()))
 
     def freeze(self, process: str) -> None:
         aside = self._ready.frozen.setdefault(process, [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -387,7 +387,3 @@ class SimulatedCluster:
     def permit_all(self) -> None:
         """Take back every `forbid`."""
         self._denied.clear()
-
-    def load(self, manifests: Iterable[Object]) -> None:
-        """`apply` for many."""
-        self.apply(*manifests)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
 from remediator.adapters.sql import alerts as alert_rows
 from remediator.adapters.sql import attempts, episodes, events, outbox, reservations, revisions
@@ -312,7 +312,8 @@ def renew(connection: Connection, holder: str, ids: Sequence[str], now: datetime
     """Extend our leases; the ids that are still ours."""
     renewed = connection.scalars(
         update(remediations)
-        .where(and_(remediations.c.id.in_(ids), remediations.c.holder == holder, remediations.c.ended_at.is_(None)))
+        # What has ended has no holder any more.
+        .where(remediations.c.id.in_(ids), remediations.c.holder == holder)
         .values(lease_until=to_us(now) + span_us(lease))
         .returning(remediations.c.id)
     )

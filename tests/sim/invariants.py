@@ -1,0 +1,369 @@
+"""What must hold in every schedule, whatever goes wrong. The numbers are those of the design's invariants.
+
+Checked as it happens, against the true order of commits and requests and against every change of an object, not against
+what a process believes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from remediator.actions.change import GENERATED_TIME, Patch
+from remediator.actions.render import abandon, marker_of
+from remediator.adapters.sql import events as events_sql
+from remediator.guardrails.facts import Pause
+from remediator.guardrails.policy import limits_in_force
+from remediator.objects import dig
+from remediator.ports import ABANDONED, MARKER
+from remediator.remediation.events import Approved
+from remediator.remediation.journal import Attempt, Committed
+from remediator.remediation.pausing import pause_scopes
+from remediator.remediation.state import HOLDING, Plan, Remediation, State
+
+if TYPE_CHECKING:
+    from tests.sim.store import Commit
+    from tests.sim.world import World
+
+NO_EFFECT_ENDS = (State.DENIED, State.OBSERVED, State.SUGGESTED, State.REJECTED, State.SUPERSEDED, State.CANCELLED)
+TOLD = {"escalated", "denied", "suggested", "ended_by_person", "next_rung"}
+QUIET = (State.SUCCEEDED, State.OBSERVED, State.SUPERSEDED)
+HOUR_S = 3600.0
+
+
+@dataclass(slots=True)
+class Row:
+    """An attempt row, with the true time of its commit, and the one request that it stands for."""
+
+    attempt: Attempt
+    at: float
+    by: str
+    sent: bool = False
+
+
+class Checks:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.violations: list[str] = []
+        self.latest: dict[str, Remediation] = {}
+        self.plans: dict[str, list[Plan]] = defaultdict(list)
+        self.markers: dict[str, list[str]] = defaultdict(list)
+        self._rows: list[Row] = []
+        self._live: dict[str, str] = {}
+        self._landed: dict[str, int] = Counter()
+        self._author: dict[tuple[str, tuple[str, ...]], tuple[str, Any]] = {}
+        self._reserved: list[tuple[float, str]] = []
+        self._ended: dict[str, float] = {}
+        self._stopped: dict[str, str] = {}
+        self.notices: dict[str, Counter[str]] = defaultdict(Counter)
+        self.sometimes: Counter[str] = Counter()
+
+    def broken(self, number: int, text: str) -> None:
+        self.violations.append(f"[{number}] at {self.world.loop.now:.3f} s: {text}")
+        self.world.say(f"VIOLATION {self.violations[-1]}")
+
+    # --- commits ---------------------------------------------------------------------------------------------------
+
+    def committed(self, commit: Commit) -> None:
+        match commit.result:
+            case Pause() as pause:
+                self._live[pause.id] = pause.scope
+            case Attempt() as attempt:
+                self._attempted(commit, attempt)
+            case Committed(remediation=r):
+                self._moved(commit, r)
+            case _:
+                pass
+        if commit.name == "resume":
+            ended = {f"p-{i}" for (i,) in self.world.store.rows("select id from pauses where ended_at is not null")}
+            self._live = {k: v for k, v in self._live.items() if k not in ended}
+
+    def _attempted(self, commit: Commit, attempt: Attempt) -> None:
+        self._rows.append(Row(attempt, commit.at, commit.by))
+        (doc,) = self.world.store.rows("select doc from remediations where id = ?", attempt.remediation_id)[0]
+        r = _load(doc)
+        covering = set(self._live.values()) & set(pause_scopes(r))
+        if covering:
+            self.broken(13, f"attempt row of {attempt.effect_id} although {covering} is paused")
+        if r.state in State.__members__.values() and r.state not in HOLDING:
+            self.broken(6, f"attempt row of {attempt.effect_id} in state {r.state.value}")
+        if r.mode == "approve":
+            people = {c.who for c in r.consents if c.digest == r.digest} - {r.requester}
+            if len(people) < (r.spec.approval.quorum if r.spec else 1):
+                self.broken(14, f"attempt row of {attempt.effect_id} with {sorted(people)} for digest {r.digest[:8]}")
+        if r.mode not in ("approve", "auto"):
+            self.broken(3, f"attempt row of {attempt.effect_id} in mode {r.mode}")
+        if attempt.remediation_id in self._stopped:
+            self.broken(14, f"attempt row of {attempt.effect_id} after {self._stopped[attempt.remediation_id]}")
+
+    def _moved(self, commit: Commit, r: Remediation) -> None:
+        before = self.latest.get(r.id)
+        self.latest[r.id] = r
+        if r.plan is not None and (not self.plans[r.id] or self.plans[r.id][-1] != r.plan):
+            self.plans[r.id].append(r.plan)
+        if commit.name == "reserve":
+            self._reserved.append((commit.at, r.id))
+            self.sometimes["reserved"] += 1
+        if before is None or before.state is not r.state:
+            self.sometimes[r.state.value] += 1
+            if r.ended:
+                self.sometimes[f"{r.state.value} {r.outcome.value}"] += 1
+        if r.ended and before is not None and before.ended:
+            self.broken(18, f"{r.id} ended again: {before.state} -> {r.state}")
+        if r.ended:
+            self._ended.setdefault(r.id, commit.at)
+        if r.state is State.REJECTED:
+            self._stopped[r.id] = r.reason
+        if before is not None and len(r.consents) > len(before.consents):
+            self._consented(before, r)
+        self._exclusive(r)
+
+    def _consented(self, before: Remediation, r: Remediation) -> None:
+        given = r.consents[-1]
+        if given.digest != before.digest:
+            self.broken(14, f"{r.id}: a yes for {given.digest[:8]} counts for {before.digest[:8]}")
+        if before.state is State.AWAITING_APPROVAL and before.approval_expires is not None:
+            late = (given.at - before.approval_expires).total_seconds()
+            if late >= 0.0:
+                self.broken(14, f"{r.id}: a yes counts {late:.1f} s after the proposal expired")
+
+    def _exclusive(self, changed: Remediation) -> None:
+        """[7] One at a time on a target, and whoever works holds its locks."""
+        if changed.state not in HOLDING:
+            return
+        root = changed.root
+        others = [
+            r.id
+            for r in self.latest.values()
+            if r.state in HOLDING and r.id != changed.id and (r.cluster, r.root) == (changed.cluster, root)
+        ]
+        if others:
+            self.broken(7, f"{changed.id} and {others} both work on {root}")
+        mine = {k for (k,) in self.world.store.rows("select key from locks where remediation_id = ?", changed.id)}
+        if changed.plan is not None and not set(changed.plan.locks) <= mine:
+            self.broken(7, f"{changed.id} is {changed.state.value} without its locks: has {sorted(mine)}")
+
+    # --- requests --------------------------------------------------------------------------------------------------
+
+    def sent(self, by: str, request: Any) -> None:
+        """A request leaves a process."""
+        now = self.world.loop.now
+        if ABANDONED.encode() in request.body:
+            return
+        rows = [x for x in self._rows if x.attempt.request == request and x.by == by and not x.sent]
+        if not rows:
+            self.broken(6, f"{by} sends {request.verb} {request.ref} without a row of its own: {request.body!r}")
+            return
+        row = rows[-1]
+        row.sent = True
+        frozen = any(
+            start < now and end > row.at
+            for p in self.world.everybody
+            if p.name == by
+            for start, end in p.gate.frozen_at
+        )
+        if now - row.at > 1.0 and not frozen:
+            self.broken(13, f"{by} sends {row.attempt.effect_id} {now - row.at:.2f} s after its row")
+        if frozen:
+            self.sometimes["sent by a thawed process"] += 1
+
+    # --- changes of objects ----------------------------------------------------------------------------------------
+
+    def changed(self, change: Any) -> None:
+        """Every change of a Deployment, by whomever, as etcd sees it."""
+        after, before = change.after, change.before
+        if after is None or before is None or after["kind"] != "Deployment":
+            return
+        name, marker = after["metadata"]["name"], marker_of(after)
+        ours = marker and marker != marker_of(before) and not self.world.people_edit
+        if not ours:
+            if self.world.people_edit:
+                for path in (("spec", "replicas"), ("spec", "template")):
+                    if dig(before, *path) != dig(after, *path):
+                        self._author[name, path] = ("somebody", dig(after, *path))
+            return
+        self.markers[name].append(marker)
+        self._landed[marker] += 1
+        if self._landed[marker] > 1:
+            self.broken(6, f"{marker} happened {self._landed[marker]} times")
+        self._ours(name, marker, before, after)
+
+    def _ours(self, name: str, marker: str, before: Any, after: Any) -> None:
+        remediation_id, _, number = marker.partition("/")
+        r = self.latest.get(remediation_id)
+        if r is None:
+            self.broken(6, f"{marker} is of no known remediation")
+            return
+        if r.ended and r.state in NO_EFFECT_ENDS:
+            self.broken(3, f"{marker} lands although {r.id} ended as {r.state.value}")
+        if r.ended:
+            self.broken(18, f"{marker} lands after {r.id} was handed over ({r.state.value} {r.outcome.value})")
+        if number.startswith("undo."):
+            effect: Any = r.undo_left[int(number.removeprefix("undo."))]
+            self.sometimes["undone an effect"] += 1
+        else:
+            step, _, index = number.partition(".")
+            effects = [p.steps[int(step)].effects for p in reversed(self.plans[r.id])]
+            effect = next((e[int(index)] for e in effects if len(e) > int(index)), None)
+        if not isinstance(effect, Patch):
+            self.broken(4, f"{marker} is in no plan of {r.id}")
+            return
+        touched = {c.path for c in effect.changes}
+        for change in effect.changes:
+            if dig(before, *change.path) != change.before:
+                self.broken(
+                    19,
+                    f"{marker} overwrites {'.'.join(change.path)}={dig(before, *change.path)!r}, which it saw as "
+                    f"{change.before!r}",
+                )
+            if GENERATED_TIME not in json.dumps(change.after) and dig(after, *change.path) != change.after:
+                self.broken(4, f"{marker} set {'.'.join(change.path)} to {dig(after, *change.path)!r}")
+            if number.startswith("undo."):
+                author = self._author.get((name, change.path[:2]), ("nobody", None))[0]
+                if not author.startswith(f"{r.id}/"):
+                    self.broken(19, f"{marker} undoes {'.'.join(change.path)}, last written by {author}")
+            self._author[name, change.path[:2]] = (marker, dig(after, *change.path))
+        for path in (("spec", "replicas"), ("spec", "template")):
+            if dig(before, *path) != dig(after, *path) and not any(t[:2] == path for t in touched):
+                self.broken(4, f"{marker} also changed {'.'.join(path)}")
+        self._approved(r, marker, number, effect)
+
+    def _approved(self, r: Remediation, marker: str, number: str, effect: Patch) -> None:
+        """[4, 14] What a person agreed to is what is sent."""
+        if r.mode != "approve" or number.startswith("undo."):
+            return
+        step, _, index = number.partition(".")
+        proposed = [p for p in self.plans[r.id] if p.digest == r.digest]
+        if not proposed:
+            self.broken(4, f"{marker}: nothing with digest {r.digest[:8]} was ever proposed")
+            return
+        planned = proposed[0].steps[int(step)].effects
+        if planned and [c.after for c in planned[int(index)].changes] != [  # type: ignore[union-attr]
+            c.after for c in effect.changes
+        ]:
+            self.broken(4, f"{marker} differs from what was approved")
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def at_the_end(self) -> None:
+        store, world = self.world.store, self.world
+        if self.violations:
+            return
+        for problem in world.loop.problems:
+            self.broken(22, f"an error that nobody handled: {problem}")
+        for text in world.failures:
+            self.broken(22, f"work failed: {text}")
+        remediations = {i: _load(doc) for i, doc in store.rows("select id, doc from remediations order by seq")}
+        for r in remediations.values():
+            if not r.ended:
+                self.broken(18, f"{r.id} has not ended: {r.state.value} since {r.since:%H:%M:%S}, {r.reason[:200]}")
+            if (line := self._broken_chain(r.id)) is not None:
+                self.broken(21, f"the record of {r.id} is broken at line {line}")
+            if r.ended:
+                self._told(r)
+        self._alerts_have_verdicts()
+        left = store.rows("select key, remediation_id from locks")
+        if left and all(r.ended for r in remediations.values()):
+            self.broken(26, f"locks without a living holder: {left}")
+        self._effects_once()
+        self._rates(remediations)
+        self._ladders(remediations)
+
+    def _broken_chain(self, remediation_id: str) -> int | None:
+        connection = self.world.store._connection
+        with connection.begin():
+            return events_sql.broken_at(connection, remediation_id)
+
+    def _told(self, r: Remediation) -> None:
+        """[18] Whatever is no success reaches a person, once."""
+        lines = self.world.store.rows("select data from events where remediation_id = ?", r.id)
+        given = Counter(n for (data,) in lines for n in json.loads(data).get("notices", ()) if n in TOLD)
+        if r.state in QUIET and r.outcome.value != "inconclusive" and not given:
+            return
+        if given.total() != 1:
+            self.broken(18, f"{r.id} ended {r.state.value} {r.outcome.value}: people were told {dict(given)}")
+        if not self.world.store.rows("select 1 from outbox where key like ? limit 1", f"%{r.episode}%"):
+            self.broken(18, f"{r.id}: nothing about episode {r.episode} in the outbox")
+
+    def _alerts_have_verdicts(self) -> None:
+        rows = self.world.store.rows("select fingerprint, verdict, undecided_at from alerts")
+        known = {f for f, _, _ in rows}
+        for missing in self.world.acknowledged - known:
+            self.broken(27, f"acknowledged alert {missing} is lost")
+        for found, verdict, undecided in rows:
+            if undecided is not None or not verdict:
+                self.broken(21, f"alert {found} has no verdict ({verdict!r})")
+
+    def _effects_once(self) -> None:
+        """[6] By the API server's own audit."""
+        owners = {(x.attempt.request.ref, x.attempt.request.body): x.attempt for x in self._rows}
+        taken: dict[str, set[str]] = defaultdict(set)
+        for entry in self.world.cluster.audit:
+            if ABANDONED.encode() in entry.body:
+                continue
+            attempt = owners.get((entry.ref, entry.body))
+            if attempt is None:
+                self.broken(6, f"{entry.verb} {entry.ref} without a row")
+                continue
+            self.sometimes["effects"] += 1
+            self.sometimes["effects that landed late"] += entry.late
+            taken[attempt.effect_id].add(attempt.uid)
+        for effect, uids in taken.items():
+            if len(uids) > 1:
+                self.broken(6, f"{effect} took {len(uids)} objects")
+
+    def _rates(self, remediations: dict[str, Remediation]) -> None:
+        """[8] In every true sliding hour, counted at the end, when all refunds are known."""
+        rows = self.world.store.rows(
+            "select remediation_id, playbook, namespace, target_key, refunded_at from reservations order by id"
+        )
+        if [x[0] for x in rows] != [i for _, i in self._reserved]:
+            self.broken(8, "reservations differ from the commits that made them")
+            return
+        taken: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+        limits: dict[tuple[str, str], int] = {}
+        for (at, _), (remediation_id, name, namespace, target, refunded) in zip(self._reserved, rows, strict=True):
+            r = remediations[remediation_id]
+            if refunded is not None or r.spec is None:
+                continue
+            found = limits_in_force(r.spec, self.world.policy)
+            for scope, limit in (
+                (("target", target), found.rate_target),
+                (("playbook", f"{name} in {namespace}"), found.rate_playbook),
+                (("namespace", namespace), found.rate_namespace),
+            ):
+                taken[scope][remediation_id] = at
+                limits[scope] = limit
+        for scope, times in taken.items():
+            ordered = sorted(times.values())
+            for at in ordered:
+                count = sum(1 for t in ordered if at - HOUR_S < t <= at)
+                if count > limits[scope]:
+                    self.broken(8, f"{count} reservations for {scope} within an hour, the limit is {limits[scope]}")
+                    return
+
+    def _ladders(self, remediations: dict[str, Remediation]) -> None:
+        """[18] Attempts of an episode, counted in ladders that had an effect."""
+        ladders: dict[str, set[str]] = defaultdict(set)
+        for r in remediations.values():
+            top = r
+            while top.parent in remediations:
+                top = remediations[top.parent]
+            if any(m.startswith(f"{r.id}/") for m in self._landed):
+                ladders[r.episode].add(top.id)
+        for episode, found in ladders.items():
+            most = int(self.world.scenario.limits["max_attempts"])
+            if len(found) > most:
+                self.broken(18, f"episode {episode} had {sorted(found)}, at most {most} ladders are allowed")
+
+
+def _load(doc: Any) -> Remediation:
+    from remediator.remediation.state import load
+
+    return load(doc)
+
+
+__all__ = ["MARKER", "Approved", "Checks", "abandon", "timedelta"]

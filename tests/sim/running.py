@@ -1,0 +1,45 @@
+"""Runs one schedule by its seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import structlog
+
+from tests.sim.scenario import Scenario, draw
+from tests.sim.world import World
+from tests.support import simloop
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    seed: int
+    violations: tuple[str, ...]
+    trace: tuple[str, ...]
+    sometimes: Counter[str]
+
+
+def run_schedule(seed: int, scenario: Scenario | None = None) -> Result:
+    worlds: list[World] = []
+
+    async def main(loop: simloop.SimLoop) -> None:
+        world = World(loop, scenario or draw(seed))
+        worlds.append(world)
+        await world.run()
+
+    before = structlog.get_config()
+
+    def heard(logger: object, method: str, event: dict[str, object]) -> str:
+        if event.get("event") in ("work_failed", "loop_failed") and event.get("exc_info"):
+            worlds[0].failed(event)
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[heard], cache_logger_on_first_use=False)
+    try:
+        simloop.run(main, seed)
+    finally:
+        structlog.configure(**before)
+    world = worlds[0]
+    world.store.database.dispose()
+    return Result(seed, tuple(world.checks.violations), tuple(world.trace), world.checks.sometimes)
