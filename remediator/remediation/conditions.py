@@ -3,14 +3,17 @@ show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Any
 
+from remediator.actions.change import Patch
 from remediator.guardrails.verdict import Answer, gravest
-from remediator.playbooks.model import Step, Verify
+from remediator.playbooks.model import Check, Playbook, Step, Verify
 from remediator.remediation.draft import Draft
 from remediator.remediation.judge import Judgement, judge
-from remediator.remediation.state import Remediation
+from remediator.remediation.state import Remediation, State
+from remediator.remediation.verify import DEFAULT_CHECKS
 
 QUIET_BEFORE_SUPERSEDED = timedelta(minutes=5)
 MAX_CONFLICTS = 5
@@ -35,6 +38,24 @@ def denied_as_rung(d: Draft) -> bool:
 
 def held(d: Draft) -> bool:
     return _answer(d) is Answer.HOLD or d.event.plan is None
+
+
+def weak_rung(d: Draft) -> bool:
+    """A rung that would only look or suggest: no help for what has just failed, so the next one is asked at once."""
+    return bool(d.r.parent) and (observing(d) or only_suggested(d))
+
+
+def starts_without_action(d: Draft) -> bool:
+    """The first step is a wait, a gate or a question."""
+    return d.r.spec is not None and not d.r.spec.steps[0].action
+
+
+def approval_holds(d: Draft) -> bool:
+    """People agreed to this digest, and their agreement has not expired."""
+    r = d.r
+    if r.spec is None or r.approval_expires is None or d.now >= r.approval_expires:
+        return False
+    return len({c.who for c in r.consents if c.digest == r.digest}) >= r.spec.approval.quorum
 
 
 def only_suggested(d: Draft) -> bool:
@@ -126,9 +147,20 @@ def more_undo(d: Draft) -> bool:
 def can_be_undone(d: Draft) -> bool:
     """Something was done that has an inverse, it made things worse, and the playbook does not forbid it."""
     spec = d.r.spec
-    return (
-        spec is not None and spec.undo.after == "failed" and any(x.inverse is not None for x in d.r.done) and _worse(d)
-    )
+    return spec is not None and spec.undo.after == "failed" and bool(undo_of(d.r)[0]) and _worse(d)
+
+
+def undo_of(r: Remediation) -> tuple[tuple[Patch, ...], str]:
+    """What can be taken back, newest first, and the effect without inverse at which that ends ("" = none)."""
+    done = r.done
+    if r.spec is not None and r.spec.undo.steps == "failed_step":
+        done = tuple(x for x in done if x.step == r.step)
+    left: list[Patch] = []
+    for effect in reversed(done):
+        if effect.inverse is None:
+            return tuple(left), effect.summary
+        left.append(effect.inverse)
+    return tuple(left), ""
 
 
 def _worse(d: Draft) -> bool:
@@ -173,14 +205,27 @@ def verify_of(r: Remediation) -> Verify:
     """The playbook's verification, or the checks of a step in the middle."""
     assert r.spec is not None
     step = r.spec.steps[r.step]
-    if r.step >= len(r.spec.steps) - 1 or step.verify is None:
-        return r.spec.verify
-    return step_verify(r.spec.verify, step)
+    if r.step >= len(r.spec.steps) - 1:
+        return final_verify(r.spec)
+    return r.spec.verify if step.verify is None else step_verify(r.spec.verify, step)
+
+
+def final_verify(spec: Playbook) -> Verify:
+    """The playbook's verification, with the checks of its last step among it."""
+    last = spec.steps[-1].verify
+    if not last:
+        return spec.verify
+    checks = spec.verify.checks or DEFAULT_CHECKS
+    return spec.verify.model_copy(update={"checks": (*checks, *(c for c in _checks_of(last) if c not in checks))})
+
+
+def _checks_of(verify: Mapping[str, Any]) -> tuple[Check, ...]:
+    return tuple(Check(kind=kind, args=args or {}) for kind, args in verify.items())
 
 
 def step_verify(whole: Verify, step: Step) -> Verify:
     """The checks of one step, asked at once and twice: the next step waits for them."""
-    checks = tuple({"kind": kind, "args": args or {}} for kind, args in (step.verify or {}).items())
+    checks = _checks_of(step.verify or {})
     return Verify.model_validate(
         {
             "settle": 0,
@@ -197,7 +242,10 @@ def judged(d: Draft) -> Judgement:
     """The verdict over all samples of this phase, the new one included."""
     before = d.r.plan.before if d.r.plan else None
     samples = (*d.r.samples, d.event.sample)
-    return judge(before, samples, verify_in_force(d), d.r.acted_at or d.r.since, d.now)
+    began = d.r.acted_at or d.r.since
+    if d.r.state is State.VERIFYING:
+        began = max(began, d.r.since)  # a wait or a question may lie between the last effect and its verification
+    return judge(before, samples, verify_in_force(d), began, d.now)
 
 
 def verified(d: Draft) -> bool:

@@ -171,6 +171,7 @@ class GateSampled:
 
     answer: Literal["good", "bad", "unknown"]
     detail: str
+    worse: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -214,8 +214,11 @@ class Journal(Protocol):
         """At start, by the one process of an embedded store: end every other lease. Returns how many."""
         ...
 
-    async def next_due(self, busy: Sequence[str] = ()) -> datetime | None:
-        """The earliest due time or deadline of all unfinished ones but the `busy` ones (those being worked on)."""
+    async def next_due(self, busy: Sequence[str] = (), holder: str = "") -> datetime | None:
+        """The earliest due time or deadline of all unfinished ones but the `busy` ones (those being worked on).
+
+        With `holder`, what somebody else holds is not due for it before the end of that lease.
+        """
         ...
 
     async def renew(self, holder: str, ids: Sequence[str], now: datetime, lease: timedelta) -> frozenset[str]:

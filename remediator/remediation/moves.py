@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from remediator.guardrails.verdict import Answer
-from remediator.remediation.conditions import CONFLICT_WINDOW, judged, paused, step_of, verify_in_force
+from remediator.remediation.conditions import CONFLICT_WINDOW, judged, paused, step_of, undo_of, verify_in_force
 from remediator.remediation.draft import LADDER_OUTCOMES, Draft, Notice
 from remediator.remediation.state import Consent, Done, StepOutcome
 
@@ -83,12 +83,21 @@ def hold_after_look(d: Draft) -> None:
     give_back(d)
 
 
+def keep_approval(d: Draft) -> None:
+    """The last look said no before anything was done: all is given back but the approval, until it expires."""
+    d.set(reason=getattr(d.event, "detail", "not begun in time"), resend=False, act_by=None)
+    d.set(deadline=d.r.approval_expires)
+    give_back(d)
+    d.due_in(5.0)
+
+
 def propose(d: Draft) -> None:
     """A proposal is bound to the digest that people see."""
     spec = d.r.spec
     assert spec is not None
     expires = d.now + spec.approval.expires
     d.set(digest=d.event.plan.digest, consents=(), approval_expires=expires, deadline=expires)
+    d.set(told=tuple(t for t in d.get("told") if t != Notice.PROPOSED.value))
     d.due_in(RECHECK)
     d.tell(Notice.PROPOSED)
 
@@ -125,6 +134,10 @@ def wait_approved(d: Draft) -> None:
 
 def name_rejecter(d: Draft) -> None:
     d.set(reason=f"rejected by {d.event.who}" + (f": {d.event.why}" if d.event.why else ""))
+
+
+def say_rejected(d: Draft) -> None:
+    name_rejecter(d)
     d.tell(Notice.ENDED_BY_PERSON)
 
 
@@ -155,7 +168,7 @@ def record_done(d: Draft) -> None:
     e = d.event
     plan = d.r.plan
     summary = plan.steps[d.r.step].summary if plan else ""
-    d.set(resend=False, conflicts=0, conflicts_since=None)
+    d.set(resend=False, conflicts=0, conflicts_since=None, wait_until=None)
     if e.answer == "nothing_to_do":
         d.set(reason=e.detail)
         return
@@ -169,7 +182,8 @@ def record_done(d: Draft) -> None:
     )
     d.set(done=(*d.r.done, effect), acted_at=d.now, reason=f"done: {summary}")
     d.tell(Notice.PROGRESS)
-    if plan and step_of(d).action == "rollback" and plan.template_hash:
+    step = step_of(d)
+    if plan and step.action == "rollback" and step.target is None and plan.template_hash:
         d.known_bad = (plan.workload_uid, plan.template_hash)
 
 
@@ -179,17 +193,28 @@ def next_effect(d: Draft) -> None:
 
 def next_step(d: Draft) -> None:
     """On to the step after this one: an action is planned in its turn, the others set what they wait for."""
+    _enter_step(d, d.r.step + 1)
+
+
+def first_step(d: Draft) -> None:
+    """A first step that is no action waits like any other; the locks are taken."""
+    _enter_step(d, 0)
+
+
+def _enter_step(d: Draft, index: int) -> None:
     spec = d.r.spec
     assert spec is not None
-    index = d.r.step + 1
     step = spec.steps[index]
-    d.set(step=index, effect=0, samples=(), act_by=d.now + ACT_WITHIN, due=d.now)
+    d.set(step=index, effect=0, samples=(), act_by=d.now + ACT_WITHIN, due=d.now, wait_until=None)
+    d.set(deadline=d.now + LOCK_KEPT)
     if step.wait is not None:
         d.set(waiting_for="timer", due=d.now + step.wait, deadline=d.now + step.wait + timedelta(minutes=1))
     elif step.check is not None:
         d.set(waiting_for="gate", deadline=d.now + spec.verify.timeout)
     elif step.ask:
-        d.set(waiting_for="ask", due=None, deadline=d.now + spec.approval.expires, reason=step.ask)
+        # The question is a proposal of its own: who agreed to the plan has not answered it.
+        expires = d.now + spec.approval.expires
+        d.set(waiting_for="ask", due=None, deadline=expires, approval_expires=expires, consents=(), reason=step.ask)
         d.set(told=tuple(t for t in d.get("told") if t != Notice.PROPOSED.value))
         d.tell(Notice.PROPOSED)
     else:
@@ -233,12 +258,12 @@ def wait_for(what: str, seconds: float = RECHECK) -> Callable[[Draft], None]:
 
     def move(d: Draft) -> None:
         after = getattr(d.event, "retry_after", None)
-        deadline = d.r.deadline if d.r.state.value == "waiting" else d.now + LOCK_KEPT
-        d.set(waiting_for=what, reason=d.event.detail, deadline=deadline, resend=False)
+        until = d.r.wait_until or d.now + LOCK_KEPT
+        d.set(waiting_for=what, reason=d.event.detail, deadline=until, wait_until=until, resend=False)
         d.due_in(after.total_seconds() if after else seconds)
         d.tell(Notice.HELD)
 
-    move.__name__ = f"wait_for_{what}"
+    move.__name__ = f"wait_for_{what or 'plan'}"
     return move
 
 
@@ -278,27 +303,16 @@ def _longer_each_time(d: Draft) -> float:
 
 def start_undo(d: Draft) -> None:
     """Back in reverse order, as far as the playbook says; an effect without inverse is a barrier and is named."""
-    spec = d.r.spec
-    assert spec is not None
-    done = d.r.done
-    if spec.undo.steps == "failed_step":
-        done = tuple(x for x in done if x.step == d.r.step)
-    left = []
-    barrier = ""
-    for effect in reversed(done):
-        if effect.inverse is None:
-            barrier = effect.summary
-            break
-        left.append(effect.inverse)
+    left, barrier = undo_of(d.r)
     reason = judged(d).summary if hasattr(d.event, "sample") else d.event.detail
     note = f" ({barrier} cannot be undone; what came before it stays)" if barrier else ""
-    d.set(undoing=True, undo_left=tuple(left), undo_sent=0, resend=False, samples=(), due=d.now)
+    d.set(undoing=True, undo_left=left, undo_sent=0, resend=False, samples=(), due=d.now, act_by=d.now + ACT_WITHIN)
     d.set(reason=f"undoing, because it made things worse: {reason}{note}", conflicts=0, conflicts_since=None)
     d.tell(Notice.PROGRESS)
 
 
 def next_undo(d: Draft) -> None:
-    d.set(undo_sent=d.r.undo_sent + 1, resend=False, acted_at=d.now, due=d.now)
+    d.set(undo_sent=d.r.undo_sent + 1, resend=False, acted_at=d.now, due=d.now, act_by=d.now + ACT_WITHIN)
 
 
 def verify_undo(d: Draft) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from remediator.actions.change import Patch
 from remediator.remediation.state import Remediation
 
 PAUSE_ANNOTATION = "remediator.dev/pause"
@@ -27,6 +28,8 @@ def pause_scopes(r: Remediation) -> tuple[str, ...]:
     """Every scope whose pause stops this remediation: everything, its playbook, its namespaces, its targets."""
     scopes = [EVERYTHING, playbook_scope(r.playbook)]
     refs = {ref for ref in (r.target, r.root, *(r.plan.targets if r.plan else ())) if ref is not None}
+    steps = r.plan.steps if r.plan else ()
+    refs |= {e.ref for s in steps for e in s.effects if isinstance(e, Patch)}
     for ref in sorted(refs):
         scopes.append(target_scope(r.cluster, ref.key))
         if ref.namespace:

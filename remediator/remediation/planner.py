@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from remediator.actions.base import Action
-from remediator.actions.change import Change, NotPossible, Patch
+from remediator.actions.change import Change, Effect, NotPossible, Patch
 from remediator.actions.digest import DigestStep, digest
 from remediator.actions.render import marker_of, render
 from remediator.actions.view import View
@@ -26,11 +26,12 @@ from remediator.guardrails.order import evaluate
 from remediator.guardrails.policy import Policy, limits_in_force
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.objects import WORKLOADS, Object, ObjectRef, ref_of, uid_of
-from remediator.playbooks.binding import bind_args, bind_target
-from remediator.playbooks.model import Mode, Playbook, Step
+from remediator.playbooks.binding import bind_args, bind_target, bind_targets
+from remediator.playbooks.model import Mode, Playbook, Step, TargetSpec
 from remediator.playbooks.params import InvalidParam
 from remediator.playbooks.templates import TemplateError
 from remediator.ports import Clock, Cluster, Silence, Silences
+from remediator.remediation.conditions import final_verify
 from remediator.remediation.events import PlanMade, StepPlanned
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.reading import read_view
@@ -118,7 +119,7 @@ class Planner:
         now = self._clock.now()
         rehearsal, before, quiet, facts = await asyncio.gather(
             self._rehearse(r, first),
-            self._verifier.before(r, target, records),
+            self._verifier.before(r, views.main, records),
             self._quiet(r, records),
             self._facts(r, proposals, records, now),
         )
@@ -127,7 +128,7 @@ class Planner:
             made_at=now,
             digest=self._digest(r, proposals),
             target=target.ref,
-            root=target.root,
+            root=r.root or target.root,
             uid=uid_of(target.target),
             because=r.because,
             steps=tuple(replace(s, notes=(*s.notes, *notes)) if i == 0 else s for i, s in enumerate(steps)),
@@ -159,7 +160,7 @@ class Planner:
         (_, objections), facts = await asyncio.gather(
             self._rehearse(r, proposals), self._facts(r, proposals, records, now)
         )
-        verdicts = (*evaluate(replace(facts, approved=True)), *objections)
+        verdicts = (*evaluate(facts), *objections)
         planned = _steps(r.spec, proposals)[r.step]
         approved = r.plan.steps[r.step]
         steps = (*r.plan.steps[: r.step], planned, *r.plan.steps[r.step + 1 :])
@@ -167,20 +168,47 @@ class Planner:
             plan=replace(r.plan, steps=steps, made_at=now),
             verdicts=verdicts,
             explanation=explain(verdicts, subject=_subject(r.plan)),
-            differs=_difference(r, approved, planned),
+            differs=_difference(r, approved, planned) or _unmet(verdicts),
         )
 
     async def guard(self, r: Remediation) -> tuple[Verdict, ...]:
-        """Every guard again on fresh facts, for an effect that is not the first one. Raises: JournalUnavailable."""
+        """Every guard again on fresh facts, for the effects of this step that are still to come.
+
+        The change is half done, so an action may have nothing left to propose: then what is left of the plan is guarded
+        as it stands. Raises: JournalUnavailable.
+        """
         assert r.spec is not None
+        assert r.plan is not None
         records = await self._journal.alerts(r.alerts)
         try:
             views = await self._views(r, records, only_step=r.step)
-            proposals = self._propose(r, r.spec, views, records, only_step=r.step)
         except _Verdicts as exc:
-            # The change is half done: an action that finds nothing left to do does not forbid its own rest.
-            return tuple(v for v in exc.verdicts if v.guardrail != "action")
-        return evaluate(replace(await self._facts(r, proposals, records, self._clock.now()), approved=True))
+            return exc.verdicts
+        planned = r.plan.steps[r.step]
+        left = planned.effects[r.effect :]
+        targets = (views.of_step[r.step],) if r.step in views.of_step else views.main
+        action = self._actions.get(planned.action)
+        if action is None:
+            return (_no("action", f"action {planned.action} is not installed"),)
+        proposals, verdicts = [], []
+        for view in targets:
+            mine = tuple(e for e in left if _belongs(e, view))
+            if not mine:
+                continue
+            try:
+                proposals.append(self._one(r, r.spec, r.step, r.spec.steps[r.step], view, records))
+            except NotPossible as exc:
+                if exc.guardrail != "action":
+                    answer = Answer.HOLD if exc.hold else Answer.DENY
+                    verdicts.append(Verdict(guardrail=exc.guardrail, answer=answer, reason=exc.reason))
+                proposals.append(
+                    Proposal(step=r.step, action=action, view=view, params={}, change=_rest(mine, planned))
+                )
+            except _Verdicts as exc:
+                verdicts += exc.verdicts
+        facts = await self._facts(r, proposals, records, self._clock.now())
+        began = r.step == 0 and r.effect == 0
+        return (*evaluate(replace(facts, planned_at=r.plan.made_at if began else facts.now)), *verdicts)
 
     # --- reading and proposing ------------------------------------------------------------------------------------
 
@@ -190,13 +218,13 @@ class Planner:
         cluster = self._clusters[r.cluster]
         main: list[tuple[ObjectRef, ObjectRef, str]] = []
         if r.spec.targets is not None:
-            main += [(ref, ref, "") for ref in await self._selected(cluster, r.spec)]
+            main += [(ref, ref, "") for ref in await self._selected(cluster, r.spec, records)]
         else:
             assert r.target is not None
             assert r.root is not None
             main.append((r.target, r.root, r.alert_pod))
         named = {i: s for i, s in enumerate(r.spec.steps) if s.target is not None and only_step in (None, i)}
-        own = {i: self._step_target(r.spec, i, records) for i in named}
+        own = {i: self._step_target(r.spec, i, records, r.cluster) for i in named}
         now = self._clock.now()
         wanted = dict.fromkeys((*main, *((ref, ref, "") for ref in own.values())))
         try:
@@ -210,21 +238,28 @@ class Planner:
             main=tuple(views[key] for key in main), of_step={i: views[(ref, ref, "")] for i, ref in own.items()}
         )
 
-    def _step_target(self, spec: Playbook, index: int, records: Sequence[AlertRecord]) -> ObjectRef:
+    def _step_target(self, spec: Playbook, index: int, records: Sequence[AlertRecord], cluster: str) -> ObjectRef:
         """The object that a step names for itself. Raises: _Verdicts."""
         target = spec.steps[index].target
         assert target is not None
         try:
             scope = self._scopes.scope(spec, records[0].alert if records else None, None, self._clock.now())
-            return bind_target(target, scope, ("steps", index, "target")).ref
+            bound = bind_target(target, scope, ("steps", index, "target"))
         except (TemplateError, InvalidParam) as exc:
             raise _Verdicts(_no("template", f"step {index + 1}: {exc}")) from exc
+        if bound.cluster not in ("", cluster):
+            reason = f"step {index + 1} names cluster {bound.cluster}, the remediation is about {cluster}"
+            raise _Verdicts(_no("target", reason))
+        return bound.ref
 
-    async def _selected(self, cluster: Cluster, spec: Playbook) -> list[ObjectRef]:
+    async def _selected(self, cluster: Cluster, spec: Playbook, records: Sequence[AlertRecord]) -> list[ObjectRef]:
         assert spec.targets is not None
-        wanted = spec.targets
         try:
+            scope = self._scopes.scope(spec, records[0].alert if records else None, None, self._clock.now())
+            wanted = bind_targets(spec.targets, scope)
             found = (await cluster.list(wanted.kind, wanted.namespace, labels=wanted.selector)).items
+        except (TemplateError, InvalidParam) as exc:
+            raise _Verdicts(_no("template", str(exc))) from exc
         except ReadError as exc:
             raise _Verdicts(_not_seen("target", f"targets cannot be listed: {exc}")) from exc
         if not found:
@@ -271,8 +306,10 @@ class Planner:
             raise _Verdicts(_not_seen("target", "; ".join(missing)))
         primary = records[0].alert if records else None
         try:
+            known = r.plan.steps[index].resolved.get(view.ref.key) if r.plan and r.done else None
             scope = self._scopes.scope(spec, primary, view, self._clock.now())
             params = bind_args(action.params, step.with_, scope, ("steps", index, "with"))
+            params = action.resolve(params, view) if known is None else action.params.model_validate(known)
         except (TemplateError, InvalidParam) as exc:
             raise _Verdicts(_no("template", f"step {index + 1} ({step.action}): {exc}")) from exc
         change = action.plan(params, view)
@@ -291,10 +328,12 @@ class Planner:
         cluster = self._clusters[r.cluster]
         answers = await asyncio.gather(
             *(
-                self._dry_run(r, cluster, effect, p.view.target)
+                self._dry_run(r, cluster, effect, looked)
                 for p in proposals
                 for effect in p.change.effects
-                if isinstance(effect, Patch) and effect.ref == p.view.ref
+                if isinstance(effect, Patch)
+                for looked in (p.view.target, *p.view.hpas)
+                if ref_of(looked) == effect.ref
             )
         )
         notes = tuple(a for a in answers if isinstance(a, str))
@@ -357,7 +396,7 @@ class Planner:
                     uid=uid_of(p.view.target),
                     view=p.view,
                     change=p.change,
-                    named=not isinstance(r.spec.target, str) and r.spec.target is not None,
+                    named=_names_outright(r.spec, p.step),
                 )
                 for p in proposals
             ),
@@ -371,7 +410,7 @@ class Planner:
             known_workloads=workloads,
             ladders=episode.ladders if episode else 0,
             between_rungs=bool(r.parent),
-            approved=r.state is State.APPROVED,
+            approved=r.state is State.APPROVED or bool(r.consents),
             protected_namespaces=self._policy.protected_namespaces,
             unknown_marker=marker,
             unknown=unknown,
@@ -400,6 +439,13 @@ class Planner:
             return None
         return await self._verifier.quiet_since(r, records)
 
+    def _params(self, r: Remediation, proposals: Sequence[Proposal]) -> dict[str, str]:
+        """The parameters in force: they reach the checks as well, so they belong to what is approved."""
+        assert r.spec is not None
+        view = proposals[0].view if proposals else None
+        scope = self._scopes.scope(r.spec, None, view, self._clock.now())
+        return {name: str(value) for name, value in scope.params.items()}
+
     def limits(self, spec: Playbook) -> EffectiveLimits:
         return limits_in_force(spec, self._policy)
 
@@ -418,8 +464,36 @@ class Planner:
                 )
                 for p in proposals
             ],
-            verify=r.spec.verify.model_dump(mode="json"),
+            verify={"checks": final_verify(r.spec).model_dump(mode="json"), "params": self._params(r, proposals)},
         )
+
+
+def _belongs(effect: Effect, view: View) -> bool:
+    """Whether an effect is about this target: the object itself, its autoscaler, or one of its pods."""
+    if isinstance(effect, Patch):
+        return effect.ref == view.ref or effect.ref in {ref_of(h) for h in view.hpas}
+    owners = {uid_of(view.target), *(uid_of(x) for x in view.revisions)}
+    return bool(owners & set(effect.pod.owner_uids)) or effect.pod.uid in {uid_of(p) for p in view.pods}
+
+
+def _rest(effects: tuple[Effect, ...], planned: PlannedStep) -> Change:
+    """What is left of a change, when the action itself has nothing more to propose. An eviction may take one copy."""
+    takes = (
+        planned.takes if any(isinstance(e, Patch) for e in effects) else int(any(e.kind == "evict" for e in effects))
+    )
+    return Change(effects=effects, takes=takes, summary=planned.summary, direction=planned.direction)
+
+
+def _unmet(verdicts: Sequence[Verdict]) -> str:
+    """What would need a person's yes that nobody has given."""
+    asks = [f"{v.guardrail}: {v.reason}" for v in verdicts if v.answer is Answer.ASK]
+    return f"needs approval: {'; '.join(asks)}" if asks else ""
+
+
+def _names_outright(spec: Playbook, step: int) -> bool:
+    """Whether the playbook spells out this very object: no label of an alert has a say in it."""
+    target = spec.steps[step].target or spec.target
+    return isinstance(target, TargetSpec) and "${" not in f"{target.kind}{target.namespace}{target.name}"
 
 
 def _steps(spec: Playbook, proposals: Sequence[Proposal]) -> tuple[PlannedStep, ...]:
@@ -444,6 +518,7 @@ def _steps(spec: Playbook, proposals: Sequence[Proposal]) -> tuple[PlannedStep, 
                 direction=next((p.change.direction for p in mine if p.change.direction), ""),
                 needs_approval="; ".join(p.change.needs_approval for p in mine if p.change.needs_approval),
                 notes=tuple(n for p in mine for n in p.change.notes),
+                resolved={p.view.ref.key: p.params for p in mine},
             )
         )
     return tuple(planned)
@@ -482,6 +557,10 @@ def _subject(plan: Plan) -> str:
 
 def _difference(r: Remediation, approved: PlannedStep, planned: PlannedStep) -> str:
     """How a later step departs from what was approved, other than by our own recorded effects."""
+    assert r.plan is not None
+    unlocked = {f"{r.cluster}/{e.ref.key}" for e in planned.effects if isinstance(e, Patch)} - set(r.plan.locks)
+    if unlocked:
+        return f"{', '.join(sorted(unlocked))} would be changed, which was not planned and is not locked"
     if not approved.effects:
         return ""  # it could not be planned earlier; its bounds were approved with the playbook's content
     ours: dict[tuple[ObjectRef, tuple[str, ...]], list[Any]] = {}

@@ -25,6 +25,7 @@ from remediator.remediation.decide import decide
 from remediator.remediation.draft import Decision, Notice
 from remediator.remediation.effector import Effector
 from remediator.remediation.events import (
+    ActAnswer,
     Acted,
     DeadlinePassed,
     Event,
@@ -152,7 +153,7 @@ class Runner:
         self._poked.set()
 
     async def _until_next(self) -> float:
-        due = await self._journal.next_due(tuple(self._tasks))
+        due = await self._journal.next_due(tuple(self._tasks), self._holder)
         if due is None:
             return IDLE.total_seconds()
         return min(max((due - self._clock.now()).total_seconds(), 0.0), IDLE.total_seconds())
@@ -179,13 +180,16 @@ class Runner:
                 log.error("frozen_longer_than_lease", gap_s=round(now - last, 1))
                 self._on_frozen(now - last)
             last = now
+            working = dict(self._tasks)
             try:
-                ours = await self._journal.renew(self._holder, tuple(self._tasks), self._clock.now(), self._lease)
+                ours = await self._journal.renew(self._holder, tuple(working), self._clock.now(), self._lease)
             except JournalUnavailable as exc:
                 log.warning("journal_unavailable", error=str(exc), during="lease renewal")
                 continue
-            for lost in set(self._tasks) - ours:
-                self._lose(lost)
+            for lost in set(working) - ours:
+                # Not what was claimed while the store answered.
+                if self._tasks.get(lost) is working[lost]:
+                    self._lose(lost)
 
     def _lose(self, remediation_id: str) -> None:
         task = self._tasks.get(remediation_id)
@@ -317,11 +321,13 @@ class Runner:
                     # A storm counts all alerts of one delivery before any of them is decided.
                     await self.take_alerts()
                     return await self._chooser.choose(r)
+                if r.state is State.HELD and (over := await self._verifier.over(r)):
+                    return over
                 return await self._plan(r)
             case State.AWAITING_APPROVAL | State.SNOOZED:
                 return await self._verifier.watch(r)
             case State.APPROVED:
-                return await self._planner.plan(r)
+                return await self._verifier.over(r) or await self._planner.plan(r)
             case State.RESERVED | State.ACTING | State.UNDOING:
                 return await self._act(r)
             case State.UNCERTAIN:
@@ -377,15 +383,22 @@ class Runner:
             return None
         verdicts = await self._planner.guard(r)
         answer = gravest(verdicts)
-        if answer not in (Answer.HOLD, Answer.DENY, Answer.SUGGEST):
+        asks = answer is Answer.ASK and not r.consents
+        if answer.rank < Answer.SUGGEST.rank and not asks:
             return None
         detail = explain(verdicts, subject=subject_of(r))
-        return Acted(effect_id=r.effect_id, answer="hold" if answer is Answer.HOLD else "deny", detail=detail)
+        no: ActAnswer = "hold" if asks or answer is Answer.HOLD else "deny"
+        return Acted(effect_id=r.effect_id, answer=no, detail=detail)
 
     async def _wait(self, r: Remediation) -> Event:
+        if over := await self._verifier.over(r):
+            return over
         match r.waiting_for:
             case "gate":
-                return await self._verifier.gate(r)
+                sampled = await self._verifier.gate(r)
+                if sampled.answer == "bad" and r.done:
+                    return replace(sampled, worse=await self._verifier.is_worse(r))
+                return sampled
             case "":
                 planned = await self._planner.plan_step(r)
                 if r.done and gravest(planned.verdicts) is Answer.DENY:

@@ -6,10 +6,11 @@ that waits is a due time in here, never a sleeping coroutine, so a restart costs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -100,6 +101,8 @@ class PlannedStep:
     direction: Literal["", "up", "down"] = ""
     needs_approval: str = ""
     notes: tuple[str, ...] = ()
+    resolved: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Target key -> parameters with `by` and `factor` turned into values once, at the first plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +210,8 @@ class Remediation:
     undo_sent: int = 0
     act_by: datetime | None = None
     """The effect that is next must have been sent by then; a probe that frees it later hands over to a person."""
+    wait_until: datetime | None = None
+    """End of the first wait for the effect that is next: a pause or a budget that comes and goes does not extend it."""
     hold_until: datetime | None = None
     """End of the first hold: going round between held, planned and reserved does not extend it."""
     conflicts: int = 0

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from remediator.actions.view import View
 from remediator.errors import ReadError
-from remediator.objects import WORKLOADS, Object, ObjectRef
+from remediator.objects import WORKLOADS, Object, ObjectRef, uid_of
 from remediator.playbooks.model import Check
 from remediator.playbooks.templates import expander
 from remediator.ports import Clock, Cluster, Queries
 from remediator.remediation.checks.base import CheckContext, CheckTarget, HttpProbe, MetricLabels, no_templates
-from remediator.remediation.conditions import verify_of
+from remediator.remediation.conditions import final_verify, verify_of
 from remediator.remediation.events import GateSampled, Watched
 from remediator.remediation.evidence import Evidence, collect_all
 from remediator.remediation.journal import AlertRecord, Journal
@@ -48,13 +48,14 @@ class Verifier:
         self._labels = labels
         self._clock = clock
 
-    async def before(self, r: Remediation, view: View, records: Sequence[AlertRecord]) -> SampleSet | None:
+    async def before(self, r: Remediation, views: Sequence[View], records: Sequence[AlertRecord]) -> SampleSet | None:
         """The sample that "worse" is judged against, taken while planning. A playbook that only observes needs none."""
         if r.spec is None or r.mode == "observe":
             return None
-        targets = (CheckTarget(view.ref, str(view.target["metadata"].get("uid", ""))),)
-        context = self._context(r, records, targets, objects={view.ref: view.target}, since=None, view=view)
-        return await sample_all(r.spec.verify.checks, context)
+        targets = tuple(CheckTarget(v.ref, uid_of(v.target)) for v in views)
+        objects = {v.ref: v.target for v in views}
+        context = self._context(r, records, targets, objects=objects, since=None, view=views[0])
+        return await sample_all(final_verify(r.spec).checks, context)
 
     async def sample(self, r: Remediation) -> SampleSet:
         """The checks of the present phase, once. Raises: JournalUnavailable."""
@@ -73,9 +74,10 @@ class Verifier:
             return False
         records = await self._journal.alerts(r.alerts)
         assert r.spec is not None
-        view = await self._view_for(r, r.spec.verify.checks)
+        checks = final_verify(r.spec).checks
+        view = await self._view_for(r, checks)
         context = self._context(r, records, self._targets(r), since=r.acted_at, view=view)
-        return is_worse(r.plan.before, await sample_all(r.spec.verify.checks, context))
+        return is_worse(r.plan.before, await sample_all(checks, context))
 
     async def collect(self, r: Remediation) -> tuple[Evidence, ...]:
         """The playbook's evidence, before anything changes. Raises: JournalUnavailable."""
@@ -103,6 +105,14 @@ class Verifier:
         records = await self._journal.alerts(r.alerts)
         resolved = bool(records) and all(a.resolved_at is not None for a in records)
         return Watched(quiet_since=await self.quiet_since(r, records), resolved=resolved)
+
+    async def over(self, r: Remediation) -> Watched | None:
+        """After resolved webhooks for all of its alerts: whether that is proven; None = it is not. Cheap until then."""
+        records = await self._journal.alerts(r.alerts)
+        if not records or any(a.resolved_at is None for a in records):
+            return None
+        since = await self.quiet_since(r, records)
+        return Watched(quiet_since=since, resolved=True) if since is not None else None
 
     async def quiet_since(self, r: Remediation, records: Sequence[AlertRecord]) -> datetime | None:
         """Since when every alert is proven absent by a live Prometheus; None = firing, or not proven."""

@@ -10,6 +10,7 @@ import pytest
 
 from remediator.guardrails.verdict import Answer
 from remediator.remediation import state as state_module
+from remediator.remediation.conditions import final_verify
 from remediator.remediation.decide import decide
 from remediator.remediation.draft import Notice
 from remediator.remediation.events import (
@@ -19,6 +20,7 @@ from remediator.remediation.events import (
     GateSampled,
     Joined,
     NoneChosen,
+    PlanMade,
     Rejected,
     ReserveRefused,
     Sampled,
@@ -28,7 +30,7 @@ from remediator.remediation.events import (
     TimerFired,
     Watched,
 )
-from remediator.remediation.state import ENDINGS, Done, Remediation, State, StepOutcome
+from remediator.remediation.state import ENDINGS, Consent, Done, Remediation, State, StepOutcome
 from remediator.remediation.table import RULES, UNFINISHED
 from tests.support.building import (
     NOW,
@@ -62,6 +64,15 @@ def awaiting(**changes: Any):
 
 
 APPROVED = replace(awaiting(), state=S.APPROVED)
+
+ASK_FIRST = playbook(steps=[{"ask": "Sure?"}, {"action": "rollout_restart"}])
+AGREED = replace(
+    RESERVED,
+    mode="approve",
+    digest="d1",
+    consents=(Consent(who="ann", at=NOW, digest="d1"),),
+    approval_expires=NOW + timedelta(minutes=10),
+)
 
 
 def two_effects(**changes: Any):
@@ -324,6 +335,37 @@ CASES: list[tuple[str, Remediation, Any, State]] = [
         probed("abandoned", "r-1/undo.0"),
         S.ESCALATED,
     ),
+    ("a question comes first", remediation(spec=ASK_FIRST), made(Answer.PASS), S.WAITING),
+    ("approved, a question comes first", replace(APPROVED, spec=ASK_FIRST), made(Answer.PASS), S.WAITING),
+    ("a rung that only observes yields", remediation(parent="r-0", mode="observe"), made(Answer.PASS), S.ESCALATED),
+    ("a rung that only suggests yields", remediation(parent="r-0", mode="suggest"), made(Answer.PASS), S.ESCALATED),
+    ("paused before the first effect, the approval is kept", AGREED, acted("paused"), S.APPROVED),
+    ("not begun in time, the approval is kept", AGREED, DeadlinePassed(), S.APPROVED),
+    (
+        "too many conflicts, the approval is kept",
+        replace(AGREED, conflicts=5, conflicts_since=NOW),
+        acted("conflict"),
+        S.APPROVED,
+    ),
+    ("an approval that has expired is not kept", replace(AGREED, approval_expires=NOW), acted("paused"), S.PLANNED),
+    (
+        "asked, one of two",
+        replace(ACTING, state=S.WAITING, waiting_for="ask", digest="d1", spec=playbook(approval={"quorum": 2})),
+        Approved(who="ann", digest="d1"),
+        S.WAITING,
+    ),
+    (
+        "gate bad and worse",
+        replace(ACTING, state=S.WAITING, waiting_for="gate", done=(DONE,)),
+        GateSampled(answer="bad", detail="", worse=True),
+        S.UNDOING,
+    ),
+    (
+        "undo can never land",
+        replace(VERIFYING, state=S.UNCERTAIN, undoing=True, undo_left=(patch(5, 3),)),
+        probed("never", "r-1/undo.0"),
+        S.UNDOING,
+    ),
     ("joins change nothing else", ACTING, Joined(alerts=("a-9",), severity="critical"), S.ACTING),
 ]
 
@@ -414,7 +456,8 @@ def test_tokens_come_back_only_after_a_definite_no_effect() -> None:
 
 def test_a_reservation_is_asked_for_only_from_a_plan_without_objections() -> None:
     for name, before, event, expected in CASES:
-        assert decide(before, event, NOW).reserve is (expected is S.RESERVED and before.state is not S.RESERVED), name
+        planned = isinstance(event, PlanMade) and expected in (S.RESERVED, S.WAITING)
+        assert decide(before, event, NOW).reserve is planned, name
 
 
 def test_going_round_does_not_extend_the_hold() -> None:
@@ -571,3 +614,66 @@ def test_the_state_survives_json() -> None:
         undo_left=(patch(5, 3),),
     )
     assert state_module.load(state_module.dump(r)) == r
+
+
+def test_waiting_and_acting_in_turn_does_not_go_on_for_ever() -> None:
+    """A budget that says no each time: the lock is kept for 15 minutes from the first no, then a person is asked."""
+    r = ACTING
+    now = NOW
+    while r.state is not S.ESCALATED:
+        r = decide(r, acted("budget"), now).remediation
+        assert r.deadline is not None
+        if now >= r.deadline:
+            r = decide(r, DeadlinePassed(), now).remediation
+            break
+        now += timedelta(seconds=30)
+        r = decide(r, TimerFired(), now).remediation
+    assert r.state is S.ESCALATED
+    assert now <= NOW + timedelta(minutes=16)
+
+
+def test_a_done_effect_ends_the_wait() -> None:
+    waited = decide(two_effects(), acted("budget"), NOW).remediation
+    again = decide(waited, TimerFired(), LATER).remediation
+    assert decide(again, acted("done"), LATER).remediation.wait_until is None
+
+
+def test_a_step_that_was_held_when_planned_is_planned_again() -> None:
+    held = decide(
+        two_steps(state=S.WAITING, step=1), StepPlanned(plan=None, verdicts=(verdict("hold"),), explanation="held"), NOW
+    ).remediation
+    assert (held.state, held.waiting_for) == (S.WAITING, "")
+
+
+def test_a_step_in_the_middle_is_not_the_success_of_the_whole() -> None:
+    r = two_steps(state=S.INCONCLUSIVE, acted_at=NOW, verify=True, samples=(GOOD_1,))
+    assert decide(r, Sampled(sample=GOOD_2), GOOD_2.taken_at).remediation.state is S.INCONCLUSIVE
+
+
+def test_nothing_is_called_undone_when_the_barrier_comes_first() -> None:
+    r = verified("bad", times=2, available=1, done=(DONE, RESTARTED)).remediation
+    assert (r.state, r.outcome) == (S.ESCALATED, StepOutcome.FAILED)
+
+
+def test_a_lost_undo_is_sent_again_with_the_same_bytes() -> None:
+    late = NOW + timedelta(minutes=9)
+    undo = decide(
+        replace(two_effects(effect=1, done=(DONE,)), act_by=NOW), acted("refused", "r-1/0.1", worse=True), late
+    ).remediation
+    lost = decide(undo, acted("uncertain", "r-1/undo.0"), late).remediation
+    again = decide(lost, probed("again", "r-1/undo.0"), late).remediation
+    assert (again.state, again.resend) == (S.UNDOING, True)
+
+
+def test_the_last_steps_own_checks_are_part_of_the_final_verification() -> None:
+    spec = playbook(
+        steps=[{"action": "rollout_restart", "verify": {"pods_ready": {}}}],
+        verify={"checks": [{"promql": {"query": "x", "success": "< 1"}}]},
+    )
+    assert [c.kind for c in final_verify(spec).checks] == ["promql", "pods_ready"]
+
+
+def test_a_new_proposal_is_told_again() -> None:
+    """Approved, then held for too long, then proposed anew: people must hear of the second proposal."""
+    r = remediation(mode="approve", told=("proposed",))
+    assert Notice.PROPOSED in decide(r, made(Answer.PASS), NOW).notices

@@ -446,3 +446,38 @@ async def test_a_storm_of_one_delivery_is_held_before_any_is_decided() -> None:
     assert {r.state for r in found} == {State.HELD}
     assert all("storm" in r.reason for r in found)
     assert world.writes() == []
+
+
+async def test_a_first_question_is_asked_before_anything_is_done() -> None:
+    """A step that is no action must not be skipped because it has no effect."""
+    world = ready(restart_playbook(steps=[{"ask": "Is the cache warm?"}, {"action": "rollout_restart"}]))
+    await world.alert()
+    r = await world.run_until("waiting")
+    await world.run_for(30)
+    assert world.writes() == []
+    await world.core.runner.apply_from_person(r.id, Approved(who="ann", digest=r.digest))
+    await world.run_until("succeeded")
+    assert len(world.writes()) == 1
+
+
+async def test_a_templated_target_does_not_name_what_is_protected() -> None:
+    """Only an object that the playbook spells out itself is named; a label must not lead into kube-system."""
+    target = {"kind": "Deployment", "namespace": "${labels.namespace}", "name": "${labels.deployment}"}
+    world = World(restart_playbook(target=target))
+    world.cluster.apply(deployment("dns", namespace="kube-system"))
+    world.cluster.advance(60)
+    await world.alert(namespace="kube-system", deployment="dns")
+    r = await world.run_until("denied", "succeeded")
+    assert r.state is State.DENIED
+    assert "protect" in r.reason
+
+
+async def test_a_budget_that_never_allows_ends_with_a_person() -> None:
+    script = Script()
+    script.write(Reject(Unavailable("429: budget", disruption_budget=True)), verb="evict", kind="Pod", times=100_000)
+    world = ready(restart_playbook(steps=[{"action": "evict_pod"}]), script=script)
+    pod = world.cluster.all("Pod", "shop")[0]["metadata"]["name"]
+    await world.alert(pod=pod)
+    r = await world.run_until("escalated", within_s=3600)
+    assert r.outcome is StepOutcome.STOPPED
+    assert await world.journal.unfinished("c1", API) == ()
