@@ -50,6 +50,9 @@ def main_message(story: Story, *, mentions: Sequence[str] = ()) -> Message:
 def state_reply(story: Story) -> Message:
     """A few lines for the thread, so that the thread keeps what the main message overwrites."""
     words = wording(story.state)
+    if story.cleared_at is not None:
+        head = f"{wording('superseded').glyph} *Cleared*, was: {markup.prose(title(story), 200)}"
+        return Message(_fallback(story), (_section(f"{head}\n{_need(story)}"),))
     head = f"{words.glyph} *{markup.prose(title(story), 200)}* at {clock(story.now, story.now)}"
     asked = "" if words.tone == "ask" else _need(story)  # the main message asks, with the commands
     lines = (head, markup.prose(story.explanation, 1500), asked)
@@ -92,7 +95,7 @@ def _header(story: Story) -> Block:
 
 def _need(story: Story) -> str:
     said = need(story)
-    return f"*{markup.prose(said, 500)}*" if said else ""
+    return f"*{markup.prose(said, 1500)}*" if said else ""  # a playbook's question is part of it
 
 
 def _mentions(ids: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.people.story import Measure, Story
-from remediator.people.wording import Tone, clock, wording
+from remediator.people.wording import ASKING, Tone, clock, wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def parts(story: Story) -> tuple[Part, ...]:
         "do": _do(story),
         "fires": _fires(story),
         "change": Part("change", "Change", tuple((Code(line),) for line in story.diff), block=True),
-        "why": Part("why", "Why", ((story.explanation,),) if story.explanation else ()),
+        "why": Part("why", "Why", ((story.explanation,),) if story.explanation and story.state != ASKING else ()),
         "guards": _guards(story),
         "measures": Part("measures", "Before → now", tuple(_measure(m) for m in story.measures)),
         "undo": Part("undo", "Undo", ((story.undo,),) if story.undo else ()),

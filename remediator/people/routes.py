@@ -19,7 +19,7 @@ from remediator.people.messages import Message, call_reply, evidence_reply, main
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.pages import Severity
 from remediator.people.story import Story
-from remediator.people.wording import PageGroup, calls_somebody, wording
+from remediator.people.wording import ASKING, PageGroup, calls_somebody, wording
 
 ChannelId = Annotated[str, StringConstraints(pattern=r"^[CGD][A-Z0-9]{2,}$")]
 """A Slack channel's ID (at the bottom of its details); names change and cannot be used to update a message."""
@@ -179,7 +179,7 @@ def _chat(
         made.append(stored("post" if fresh else "update", main_message(story, mentions=mentions if fresh else ())))
         calls = calls and not fresh
     if news in (News.STATE, News.CLEARED):
-        made.append(stored("reply", state_reply(story), _once_per_episode(story)))
+        made.append(stored("reply", state_reply(story), "cleared" if news is News.CLEARED else _once_per_episode(story)))
     if calls:
         once = _once_per_episode(story) or f"{story.remediation_id}/{words.page or story.state}"
         made.append(stored("reply", call_reply(story, mentions), f"call/{once}"))
@@ -214,7 +214,8 @@ def _pager(story: Story, news: News, routes: PagerRoutes, *, rings: bool) -> tup
     if news is News.CLEARED or (news is News.STATE and wording(story.state).resolves):
         return (stored(pages.resolve_event(story)),)
     if rings:
-        once = f"trigger/{story.remediation_id}/{wording(story.state).page}"
+        question = f".{story.step}" if story.state == ASKING else ""
+        once = f"trigger/{story.remediation_id}/{wording(story.state).page}{question}"
         return (stored(pages.trigger_event(story), once),)
     if news is News.STATE and story.state == "acting" and routes.acknowledge:
         return (stored(pages.acknowledge_event(story)),)

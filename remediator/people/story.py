@@ -65,8 +65,8 @@ class ApprovalNote:
 class Story:
     """One remediation at one moment. Times are aware and UTC; strings may be empty where they have a default.
 
-    `state` is a name of the state diagram (`awaiting_approval`, `held`, `succeeded`, ...); one that has no words yet is
-    shown by its name. `outcome` tells how an escalated one ended before (`undone`, `expired`, ...).
+    `state` is a name of the state diagram (`awaiting_approval`, `held`, `succeeded`, ...), or a finer one that has words
+    of its own (`asking`, `left_alone`); one that has no words yet is shown by its name. `outcome` tells how an escalated one ended before (`undone`, `expired`, ...).
     """
 
     remediation_id: str
@@ -85,10 +85,12 @@ class Story:
     mode: str = ""
 
     state: str
+    step: int = 0
+    """Which step of the playbook it is at: each of several questions may ring."""
     headline: str
     """What it does, imperative, without the state: `scale Deployment prod/checkout, replicas 3 → 5`."""
     explanation: str = ""
-    """For a proposal why this playbook; for held, denied and ended ones the line of verdict."""
+    """For a proposal why this playbook, for a question its text, for held, denied and ended ones the verdict's line."""
     severity: str = ""
     """The gravest `severity` label among the alerts, as the alert spells it."""
     alerts: tuple[StoryAlert, ...] = ()

@@ -45,6 +45,12 @@ CHANGED_NOTHING = "Nothing was changed."
 _NOBODY = "Nothing needed from you."
 _ANSWER = "Please approve or reject. Without an answer nothing is changed and a person is asked."
 
+# Not every state is told by its own name: `telling.told_as` finds the two that are no states, and says why.
+ASKING = "asking"
+LEFT_ALONE = "left_alone"
+QUESTIONS = frozenset({"awaiting_approval", ASKING})
+"""Told states in which people are waited for now."""
+
 WORDINGS: dict[str, Wording] = {
     # Before anything is done
     "received": Wording(glyph="·", title="Received", tone="wait", told=False),
@@ -65,6 +71,15 @@ WORDINGS: dict[str, Wording] = {
     # While it is done
     "acting": Wording(glyph="▶", title="Acting", tone="work", need=_NOBODY),
     "waiting": Wording(glyph="▶", title="Between steps", tone="work", need=_NOBODY),
+    ASKING: Wording(
+        glyph="✋",
+        title="Answer needed",
+        tone="ask",
+        need="Approve to go on, reject to stop here. Without an answer it stops and a person is asked.",
+        fresh=True,
+        needs_person=True,
+        page="ask",
+    ),
     "uncertain": Wording(
         glyph="❔",
         title="Not sure it landed",
@@ -109,6 +124,15 @@ WORDINGS: dict[str, Wording] = {
         title="Approval void",
         tone="note",
         need=f"Please look. {CHANGED_NOTHING} What was approved is not what would run now.",
+        needs_person=True,
+        loud=True,
+        page="end",
+    ),
+    LEFT_ALONE: Wording(
+        glyph="⛔",
+        title="Left alone",
+        tone="note",
+        need=f"Please look. {CHANGED_NOTHING} Somebody changed it after it was planned.",
         needs_person=True,
         loud=True,
         page="end",
@@ -184,6 +208,8 @@ def need(story: Story) -> str:
     _, left = OUTCOMES.get(story.outcome, ("", ""))
     if story.next_rung and words.needs_person:
         return f"{left} Playbook {story.next_rung} is tried next.".strip()
+    if story.state == ASKING:
+        return f"{story.explanation} {words.need}".strip()
     if story.state == "held":
         said = "Nothing needed yet: nothing was changed, and it is tried again by itself."
         return f"{said} A person is asked at {clock(story.deadline, story.now)}." if story.deadline else said

@@ -20,9 +20,11 @@ from remediator.remediation.checks.base import HttpProbe, MetricLabels
 from remediator.remediation.chooser import Chooser
 from remediator.remediation.draft import Decision
 from remediator.remediation.effector import Effector
+from remediator.remediation.fact_reading import FactReader
 from remediator.remediation.intake import Intake
 from remediator.remediation.journal import Journal
 from remediator.remediation.planner import Planner
+from remediator.remediation.proposing import Proposer
 from remediator.remediation.runner import LEASE, Runner
 from remediator.remediation.scopes import Scopes
 from remediator.remediation.telling import Teller
@@ -102,6 +104,7 @@ def assemble(
         labels=settings.metric_labels,
         clock=ports.clock,
     )
+    facts = FactReader(journal=ports.journal, silences=ports.silences, policy=settings.policy)
     chooser = Chooser(
         catalog=catalog,
         clusters=ports.clusters,
@@ -115,11 +118,12 @@ def assemble(
     planner = Planner(
         clusters=ports.clusters,
         journal=ports.journal,
-        silences=ports.silences,
-        actions=found,
+        proposer=Proposer(
+            clusters=ports.clusters, journal=ports.journal, actions=found, scopes=scopes, clock=ports.clock
+        ),
+        facts=facts,
         verifier=verifier,
         scopes=scopes,
-        policy=settings.policy,
         clock=ports.clock,
     )
     effector = Effector(ports.clusters, ports.journal, ports.clock)
@@ -135,6 +139,7 @@ def assemble(
         journal=ports.journal,
         chooser=chooser,
         planner=planner,
+        limits=facts.limits,
         effector=effector,
         verifier=verifier,
         tell=teller,

@@ -16,9 +16,11 @@ import structlog
 from remediator.actions.change import Effect, Patch
 from remediator.errors import JournalUnavailable
 from remediator.guardrails.explain import explain
+from remediator.guardrails.facts import EffectiveLimits
 from remediator.guardrails.verdict import Answer, gravest
 from remediator.objects import Object
 from remediator.people.outbox_rows import OutboxMessage
+from remediator.playbooks.model import Playbook
 from remediator.ports import Clock
 from remediator.remediation.chooser import Chooser
 from remediator.remediation.decide import decide
@@ -79,6 +81,7 @@ class Runner:
         journal: Journal,
         chooser: Chooser,
         planner: Planner,
+        limits: Callable[[Playbook], EffectiveLimits],
         effector: Effector,
         verifier: Verifier,
         tell: Teller,
@@ -93,6 +96,7 @@ class Runner:
         self._journal = journal
         self._chooser = chooser
         self._planner = planner
+        self._limits = limits
         self._effector = effector
         self._verifier = verifier
         self._tell = tell
@@ -307,7 +311,7 @@ class Runner:
             cluster=r.cluster,
             namespace=r.plan.target.namespace,
             direction=next((s.direction for s in r.plan.steps if s.direction), ""),
-            limits=self._planner.limits(r.spec),
+            limits=self._limits(r.spec),
             between_rungs=bool(r.parent),
         )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.routes import News, Routes, notices
 from remediator.people.story import ApprovalNote, EvidenceNote, Measure, Story, StoryAlert, Urgency
+from remediator.people.wording import ASKING, LEFT_ALONE, QUESTIONS
 from remediator.ports import Clock
 from remediator.remediation.draft import Decision, Notice
 from remediator.remediation.evidence import Evidence
@@ -16,6 +18,9 @@ from remediator.remediation.samples import CheckSample, SampleSet
 from remediator.remediation.state import Remediation, State
 
 SHOWN_ALERTS = 20
+BESIDE = frozenset({State.DENIED, State.HELD, State.SUGGESTED, State.SUPERSEDED})
+"""Nothing was done in these, so they must not take the place of one of the same incident that is under way."""
+NOT_UNDER_WAY = frozenset({State.RECEIVED, State.PLANNED, State.HELD})
 
 
 class Teller:
@@ -34,25 +39,71 @@ class Teller:
         """Raises: JournalUnavailable."""
         if not decision.notices:
             return ()
-        records = await self._journal.alerts(decision.remediation.alerts[:SHOWN_ALERTS])
-        entered = decision.came_from is not decision.remediation.state or Notice.PROPOSED in decision.notices
-        story = story_of(
-            decision.remediation,
-            records,
-            self._clock.now(),
-            next_rung=decision.child,
-            instance=self._instance,
-            console=self._console,
-        )
-        return notices(story, News.STATE if entered else News.DETAIL, self._routes)
+        r = decision.remediation
+        records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
+        story = self._story(r, records, next_rung=decision.child)
+        messages = notices(story, _news(decision), self._routes)
+        if r.state in BESIDE and await self._another_is_under_way(r):
+            return [m for m in messages if not await self._speaks_over(m)]
+        return messages
+
+    async def _another_is_under_way(self, r: Remediation) -> bool:
+        others = await self._journal.unfinished(r.cluster, r.root) if r.root else ()
+        return any(o.id != r.id and o.episode == r.episode and o.state not in NOT_UNDER_WAY for o in others)
+
+    async def _speaks_over(self, message: OutboxMessage) -> bool:
+        """Whether it would replace what the incident's main message says, or resolve what the other one rang for.
+
+        Where nothing was posted yet nothing is replaced, and a reply would have no thread.
+        """
+        if message.kind == "event":
+            return message.payload["event_action"] == "resolve"
+        return message.kind == "update" and await self._journal.message_ref(message.key) is not None
+
+    async def cleared(self, r: Remediation) -> Sequence[OutboxMessage]:
+        """After an ending that was not a success all alerts of the episode are over. Raises: JournalUnavailable."""
+        records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
+        over = max((a.resolved_at for a in records if a.resolved_at is not None), default=self._clock.now())
+        return notices(replace(self._story(r, records), cleared_at=over), News.CLEARED, self._routes)
+
+    def _story(self, r: Remediation, records: Sequence[AlertRecord], *, next_rung: str = "") -> Story:
+        now = self._clock.now()
+        return story_of(r, records, now, next_rung=next_rung, instance=self._instance, console=self._console)
 
     async def evidence(self, r: Remediation, evidence: Sequence[Evidence]) -> None:
         """What was collected, as a reply in the thread. Raises: JournalUnavailable."""
         records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
         notes = [EvidenceNote(title=e.title, text=e.summary or e.error, log=e.text) for e in evidence]
-        now = self._clock.now()
-        story = story_of(r, records, now, evidence=notes, instance=self._instance, console=self._console)
-        await self._journal.store_messages(notices(story, News.EVIDENCE, self._routes), now)
+        story = replace(self._story(r, records), evidence=tuple(notes))
+        await self._journal.store_messages(notices(story, News.EVIDENCE, self._routes), self._clock.now())
+
+
+def _news(decision: Decision) -> News:
+    """How loud it is: something new, or the same with another detail."""
+    before, after = decision.before, decision.remediation
+    if after.ended and set(decision.notices) == {Notice.PROGRESS}:
+        return News.DETAIL  # this ending was told before it came: a person has been called
+    if Notice.PROPOSED in decision.notices or told_as(before) != told_as(after):
+        return News.STATE
+    # What waits for people has become graver: whoever was not to be woken for it may have to be now.
+    rose = after.severity != before.severity and told_as(after) in QUESTIONS
+    return News.STATE if rose else News.DETAIL
+
+
+def told_as(r: Remediation) -> str:
+    """The state as people are told it: a question is no mere wait, and without an approval none can be void."""
+    if question(r):
+        return ASKING
+    if r.state is State.CANCELLED and not r.consents:
+        return LEFT_ALONE
+    return r.state.value
+
+
+def question(r: Remediation) -> str:
+    """What people are asked between two steps, now; empty when nothing is."""
+    if r.state is not State.WAITING or r.waiting_for != "ask" or r.spec is None:
+        return ""
+    return r.spec.steps[r.step].ask
 
 
 def story_of(
@@ -81,9 +132,10 @@ def story_of(
         owner=spec.owner if spec else "",
         team=primary.labels.get("team", "") if primary else "",
         mode=r.mode,
-        state=r.state.value,
+        state=told_as(r),
+        step=r.step,
         headline=headline(r),
-        explanation=r.reason,
+        explanation=question(r) or r.reason,
         severity=r.severity,
         alerts=tuple(_alert(a) for a in records),
         diff=diff_lines(r),

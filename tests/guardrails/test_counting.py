@@ -83,6 +83,12 @@ def test_what_counts(one, answer):
     assert rate_limit.check(facts(limits=ONE, runs=(one,))).answer is answer
 
 
+def test_a_remediation_that_had_to_begin_twice_counts_once_by_its_latest():
+    twice = (run("r-x", reserved=50 * MINUTE), run("r-x", reserved=20 * MINUTE), run("r-x", reserved=40 * MINUTE))
+    assert rate_limit.check(facts(limits=replace(WIDE, rate_target=2), runs=twice)).answer is Answer.PASS
+    assert rate_limit.check(facts(limits=ONE, runs=twice)).changes == "next token at 12:40 UTC"
+
+
 def test_between_rungs_the_rate_still_counts():
     assert rate_limit.check(facts(limits=ONE, runs=(run(),), between_rungs=True)).answer is Answer.HOLD
 

@@ -320,6 +320,17 @@ IMAGE = FieldChange(("spec", "template", "spec", "containers"), [], [])
             Answer.DENY,
             id="a restart among other effects",
         ),
+        pytest.param(
+            target(
+                WORKLOAD,
+                replace(
+                    restart(WORKLOAD), effects=(a_patch(WORKLOAD, FieldChange(("spec", "replicas"), 3, 4), IMAGE),)
+                ),
+                **KNOWN,
+            ),
+            Answer.DENY,
+            id="an image among other fields",
+        ),
         pytest.param(target(WORKLOAD, unreadable={"revisions": "403"}), Answer.HOLD, id="revisions unreadable"),
         pytest.param(target(WORKLOAD, unreadable={"observed": "x"}), Answer.HOLD, id="evidence unreadable"),
     ],

@@ -10,7 +10,15 @@ from pydantic import ValidationError
 
 from remediator.errors import InvalidPlaybook
 from remediator.guardrails.facts import EffectiveLimits
-from remediator.guardrails.policy import LIMITS, OverCeiling, Policy, effective_limits, limits_in_force, policy_problems
+from remediator.guardrails.policy import (
+    LIMITS,
+    Limit,
+    OverCeiling,
+    Policy,
+    effective_limits,
+    limits_in_force,
+    policy_problems,
+)
 from remediator.playbooks.model import Limits, Mode
 from tests.guardrails.make import playbook
 
@@ -41,6 +49,40 @@ def test_every_limit_is_in_the_table_and_has_a_default_within_its_ceiling():
     )
     for limit in LIMITS:
         assert getattr(EffectiveLimits(), limit.field) == limit.default
+
+
+def only(limit: Limit, value: Any) -> Limits:
+    """Limits with this one number, unchecked by the model."""
+    name, _, key = limit.key.partition(".")
+    return Limits.model_construct(**{name: {key: value} if key else value})
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.key)
+def test_from_the_nearest_sensible_value_to_the_ceiling_all_is_allowed(limit):
+    for value in (limit.nearest, limit.default, limit.ceiling):
+        asked = playbook(mode="approve").model_copy(update={"guardrails": only(limit, value)})
+        assert getattr(effective_limits(asked, SHIPPED), limit.field) == value
+
+
+def test_the_shipped_ceilings():
+    """The table of the documentation, spelled out: whoever changes one here changes it there."""
+    assert {limit.key: limit.ceiling for limit in LIMITS} == {
+        "max_targets": 10,
+        "max_alert_age": 24 * HOUR,
+        "in_flight.target": 1,
+        "in_flight.playbook": 5,
+        "in_flight.cluster": 20,
+        "in_flight.everywhere": 50,
+        "cooldown.success": 2 * MINUTE,
+        "cooldown.failure": 2 * MINUTE,
+        "rate_limit.target": 6,
+        "rate_limit.playbook": 20,
+        "rate_limit.namespace": 30,
+        "rate_limit.cluster": 60,
+        "min_available": 1,
+        "max_attempts": 3,
+        "plan_age": 10 * MINUTE,
+    }
 
 
 def test_a_playbook_moves_freely_below_the_ceiling():

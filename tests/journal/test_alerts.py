@@ -9,6 +9,7 @@ import pytest
 
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.remediation.journal import Accepted
+from remediator.remediation.samples import CheckAnswer, CheckSample, SampleSet
 from remediator.remediation.state import State, StepOutcome
 from tests.journal.given import (
     DAY,
@@ -133,14 +134,55 @@ async def test_an_old_resolve_does_not_close_the_newer_interval(journal: SqlJour
     assert await journal.accept([late], NOW + 8 * MINUTE) == Accepted(resolved=1)
 
 
-async def test_a_resolve_by_proof_closes_what_no_webhook_closed(journal: SqlJournal) -> None:
+def _sampled(*names: str, answer: CheckAnswer = "good") -> tuple[SampleSet, ...]:
+    checks = tuple(CheckSample(check=n, answer=answer, detail="", taken_at=NOW) for n in names)
+    return (SampleSet(taken_at=NOW, checks=checks),)
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "closed"),
+    [
+        pytest.param(State.SUCCEEDED, {"samples": _sampled("rollout", "alert_resolved")}, True, id="verified by it"),
+        pytest.param(State.SUCCEEDED, {"samples": _sampled("rollout")}, False, id="verified by something else"),
+        pytest.param(State.SUCCEEDED, {"samples": _sampled("alert_resolved", answer="bad")}, False, id="not proven"),
+        pytest.param(State.SUCCEEDED, {}, False, id="without a sample"),
+        pytest.param(State.SUPERSEDED, {}, True, id="proven quiet before anything was done"),
+        pytest.param(State.DENIED, {}, False, id="nothing is known"),
+    ],
+)
+async def test_an_ending_that_proves_the_alert_quiet_closes_it(
+    journal: SqlJournal, state: State, changes: dict[str, Any], closed: bool
+) -> None:
+    """Resolved webhooks may be switched off, and are not sent for what is silenced."""
     await journal.accept([alert("A"), alert("B")], NOW)
     a, b = await journal.undecided(10)
-    assert await journal.resolve_alerts([a.id, "a-99"], NOW + HOUR) == 1
-    assert await journal.resolve_alerts([a.id], NOW + HOUR) == 0
-    assert [r.resolved_at for r in await journal.alerts([a.id, b.id])] == [NOW + HOUR, None]
-    # Alertmanager has not heard yet: the same alert.
-    assert await journal.accept([alert("A")], NOW + HOUR + MINUTE) == Accepted(known=1)
+    r = await opened(journal, alerts=(a.id,))
+    await ended(journal, r, state, now=NOW + HOUR, **changes)
+    assert [r.resolved_at for r in await journal.alerts([a.id, b.id])] == [NOW + HOUR if closed else None, None]
+    assert bool(await journal.firing_roots("c1")) is not closed
+
+
+async def test_what_is_not_sent_again_for_long_is_closed(journal: SqlJournal) -> None:
+    await journal.accept([alert("Gone"), alert("Here"), alert("Undecided")], NOW)
+    gone, here, undecided = await journal.undecided(10)
+    await journal.decide_alerts({gone.id: "no_playbook", here.id: "no_playbook"}, NOW)
+    await journal.accept([alert("Here")], NOW + 20 * HOUR)
+    assert await journal.close_unsent(NOW + DAY, DAY) == 0
+    assert await journal.close_unsent(NOW + DAY + SECOND, DAY) == 1
+    records = await journal.alerts([gone.id, here.id, undecided.id])
+    assert [r.resolved_at for r in records] == [NOW + DAY + SECOND, None, None]
+    assert records[0].detail == "not re-sent"
+    # A silence is over: it never stopped firing, and nobody has looked at it for days.
+    assert await journal.accept([alert("Gone")], NOW + 2 * DAY) == Accepted(new=1)
+
+
+async def test_what_a_running_remediation_is_about_is_not_closed_for_being_silent(journal: SqlJournal) -> None:
+    await journal.accept([alert()], NOW)
+    (record,) = await journal.undecided(10)
+    r = await opened(journal, alerts=(record.id,))
+    assert await journal.close_unsent(NOW + 2 * DAY, DAY) == 0
+    await ended(journal, r, State.DENIED, now=NOW + 2 * DAY)
+    assert await journal.close_unsent(NOW + 2 * DAY, DAY) == 1
 
 
 # The same alert, or a new one -----------------------------------------------------------------------------------------
@@ -169,12 +211,12 @@ async def test_firing_again_after_a_resolve(
     await journal.accept([resolved(ends_at=NOW)], NOW)
     (first,) = await journal.undecided(10)
     await journal.decide_alerts({first.id: "no_playbook"}, NOW)
-    again = await journal.accept([alert(starts_at=NOW + starts)], NOW + seen)
-    assert again == (Accepted(known=1) if same else Accepted(new=1))
+    # Either way nothing has been done about it: it is looked at, at once.
+    assert await journal.accept([alert(starts_at=NOW + starts)], NOW + seen) == Accepted(new=1)
     latest = (await journal.recent_alerts(1))[0]
     assert latest.resolved_at is None
     assert (latest.id == first.id) is same
-    assert len(await journal.undecided(10)) == (0 if same else 1)
+    assert [r.id for r in await journal.undecided(10, NOW + seen)] == [latest.id]
 
 
 async def test_a_refire_within_ten_minutes_opens_the_same_interval_again(journal: SqlJournal) -> None:
@@ -235,6 +277,78 @@ async def test_some_endings_are_final(journal: SqlJournal, state: State, changes
     await _decided_by(journal, state, **changes)
     assert await journal.accept([alert()], NOW + HOUR) == Accepted(known=1)
     assert await journal.undecided(10) == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "after"),
+    [
+        pytest.param(State.SUCCEEDED, {"done": (DONE,)}, 2 * MINUTE, id="the cure did not last"),
+        pytest.param(State.ESCALATED, {"done": (DONE,)}, 2 * MINUTE, id="something was done"),
+        pytest.param(State.REJECTED, {}, 5 * MINUTE, id="a person said no, to what is over by now"),
+        pytest.param(State.DENIED, {}, 5 * MINUTE, id="nothing was done"),
+    ],
+)
+async def test_a_refire_after_an_ending_is_looked_at_again(
+    journal: SqlJournal, state: State, changes: dict[str, Any], after: timedelta
+) -> None:
+    """Within ten minutes it is the same interval, but what fires again is news, whatever came of it before."""
+    await _decided_by(journal, state, **changes)
+    await journal.accept([resolved(ends_at=NOW + MINUTE)], NOW + MINUTE)
+    refire = [alert(starts_at=NOW + 2 * MINUTE)]
+    assert await journal.accept(refire, NOW + 2 * MINUTE) == Accepted(new=1)
+    assert await journal.undecided(10, NOW + after - SECOND) == ()
+    assert len(await journal.undecided(10, NOW + after)) == 1
+    assert len(await journal.recent_alerts(9)) == 1
+
+
+async def test_a_refire_while_its_remediation_runs_is_known(journal: SqlJournal) -> None:
+    await journal.accept([alert()], NOW)
+    (record,) = await journal.undecided(10)
+    await opened(journal, alerts=(record.id,))
+    await journal.accept([resolved(ends_at=NOW + MINUTE)], NOW + MINUTE)
+    assert await journal.accept([alert(starts_at=NOW + 2 * MINUTE)], NOW + 2 * MINUTE) == Accepted(known=1)
+
+
+async def test_without_a_playbook_each_resend_is_looked_at_at_most_every_five_minutes(journal: SqlJournal) -> None:
+    """A playbook for it may have been loaded by now."""
+    await journal.accept([alert()], NOW)
+    (record,) = await journal.undecided(10)
+    await journal.decide_alerts({record.id: "no_playbook"}, NOW)
+    assert await journal.accept([alert()], NOW + MINUTE) == Accepted(new=1)
+    assert await journal.accept([alert()], NOW + 2 * MINUTE) == Accepted(known=1)
+    assert await journal.undecided(10, NOW + 5 * MINUTE - SECOND) == ()
+    assert len(await journal.undecided(10, NOW + 5 * MINUTE)) == 1
+    await journal.decide_alerts({record.id: "no_playbook"}, NOW + 5 * MINUTE)
+    assert await journal.accept([alert()], NOW + 4 * HOUR) == Accepted(new=1)
+    assert len(await journal.undecided(10, NOW + 4 * HOUR)) == 1
+
+
+async def test_over_before_it_was_looked_at_and_back_again(journal: SqlJournal) -> None:
+    await journal.accept([alert(), resolved(ends_at=NOW + SECOND)], NOW + SECOND)
+    (record,) = await journal.undecided(10)
+    await journal.decide_alerts({record.id: "resolved: over before it was looked at"}, NOW + SECOND)
+    again = alert(starts_at=NOW + 2 * MINUTE)
+    assert await journal.accept([again], NOW + 2 * MINUTE) == Accepted(new=1)
+    (same,) = await journal.undecided(10, NOW + 2 * MINUTE)
+    assert (same.id, same.resolved_at) == (record.id, None)
+
+
+async def test_a_verdict_never_replaces_another_one(journal: SqlJournal) -> None:
+    """Two looked at the same alert: the first decides."""
+    await journal.accept([alert()], NOW)
+    (record,) = await journal.undecided(10)
+    r = await opened(journal, alerts=(record.id,))
+    await journal.decide_alerts({record.id: "no_playbook: none matches"}, NOW)
+    (after,) = await journal.alerts([record.id])
+    assert after.verdict == f"remediation:{r.id}"
+
+
+async def test_over_is_no_verdict_for_what_fires_again_by_now(journal: SqlJournal) -> None:
+    await journal.accept([alert(), resolved(ends_at=NOW + SECOND)], NOW + SECOND)
+    (record,) = await journal.undecided(10)
+    await journal.accept([alert(starts_at=NOW + MINUTE)], NOW + MINUTE)
+    await journal.decide_alerts({record.id: "resolved: over before it was looked at"}, NOW + MINUTE)
+    assert [r.id for r in await journal.undecided(10)] == [record.id]
 
 
 async def test_an_alert_of_a_running_remediation_is_left_alone(journal: SqlJournal) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from remediator.adapters.sql import events as events_sql
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.remediation.decide import decide
 from remediator.remediation.draft import Notice
@@ -92,6 +93,12 @@ async def test_a_recheck_with_consequences_is_a_line(journal: SqlJournal, change
     assert len(await journal.history(r.id)) == 3
 
 
+async def test_another_state_is_a_line_also_for_the_same_reason(journal: SqlJournal) -> None:
+    r = await opened(journal)
+    await moved(journal, to(r, State.HELD, event=made("hold"), reason=r.reason))
+    assert len(await journal.history(r.id)) == 2
+
+
 async def test_notes_are_lines_that_change_no_state(journal: SqlJournal) -> None:
     r = await opened(journal)
     await journal.note(r.id, "evidence", "2 lines of log", {"lines": ["a", "b"]}, NOW + SECOND)
@@ -127,7 +134,6 @@ TAMPERING = {
     "the last line gone": ("DELETE FROM events WHERE seq = 3", 3),
     "facts": ("UPDATE facts SET json = '{}'", 3),
     "facts gone": ("DELETE FROM facts", 3),
-    "a line rewritten with its hash": ("UPDATE events SET hash = 'x', reason = 'y' WHERE seq = 2", 2),
 }
 
 
@@ -142,6 +148,22 @@ async def test_tampering_shows(path: Path, statement: str, seq: int) -> None:
     connection.close()
     journal = SqlJournal.open_file(path)
     assert await journal.history_broken_at("r-1") == seq
+    await journal.close()
+
+
+async def test_a_line_rewritten_with_a_fitting_hash_shows_in_the_next(path: Path) -> None:
+    journal = SqlJournal.open_file(path)
+    await moved(journal, to(await moved(journal, to(await opened(journal), State.HELD)), State.PLANNED))
+    await journal.close()
+    with sqlite3.connect(path) as connection:
+        connection.row_factory = sqlite3.Row
+        line = dict(connection.execute("SELECT * FROM events WHERE seq = 2").fetchone())
+        line["reason"] = "approved"
+        forged = (line["reason"], events_sql.line_hash(line))
+        connection.execute("UPDATE events SET reason = ?, hash = ? WHERE seq = 2", forged)
+    connection.close()
+    journal = SqlJournal.open_file(path)
+    assert await journal.history_broken_at("r-1") == 3
     await journal.close()
 
 

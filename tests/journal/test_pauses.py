@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from remediator.adapters.sql.journal import SqlJournal
-from tests.journal.given import HOUR, SECOND
+from remediator.remediation.state import State
+from tests.journal.given import HOUR, MINUTE, SECOND, moved, opened, to
 from tests.support.building import NOW
 
 
@@ -40,3 +45,28 @@ async def test_two_pauses_of_one_scope_both_count(journal: SqlJournal) -> None:
 async def test_resuming_what_is_no_pause_says_so(journal: SqlJournal) -> None:
     for pause_id in ("p-1", "", "1; DROP TABLE pauses", "p-x"):
         assert not await journal.resume(pause_id, "ann", NOW)
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "at_once"),
+    [
+        pytest.param(State.HELD, {}, True, id="held"),
+        pytest.param(State.APPROVED, {}, True, id="approved"),
+        pytest.param(State.WAITING, {"waiting_for": "pause"}, True, id="waiting for the pause"),
+        pytest.param(State.WAITING, {"waiting_for": "timer"}, False, id="a wait step waits its time"),
+        pytest.param(State.AWAITING_APPROVAL, {}, False, id="waits for a person"),
+    ],
+)
+async def test_what_waited_for_the_end_of_a_pause_is_due_at_once(
+    journal: SqlJournal, state: State, changes: dict[str, Any], at_once: bool
+) -> None:
+    pause = await journal.pause("everything", "ann", "", None, NOW)
+    later = NOW + 30 * SECOND
+    r = await moved(journal, to(await opened(journal), state, due=later, deadline=NOW + 15 * MINUTE, **changes))
+    assert not await journal.resume("p-99", "bob", NOW + SECOND)
+    assert await journal.next_due() == later
+    assert await journal.resume(pause.id, "bob", NOW + SECOND)
+    assert await journal.next_due() == (NOW + SECOND if at_once else later)
+    after = await journal.get(r.id)
+    assert after is not None
+    assert (after.due, after.version) == (NOW + SECOND if at_once else later, r.version)

@@ -165,6 +165,15 @@ async def test_own_locks_and_tokens_are_no_obstacle(journal: SqlJournal) -> None
     assert [run.ended_at is None for run in await journal.runs(NOW + MINUTE, HOUR)].count(True) == 1
 
 
+async def test_to_others_too_it_is_one_remediation(journal: SqlJournal) -> None:
+    first = await reserved(journal, await opened(journal, 1), target_key="t")
+    await reserved(journal, first, now=NOW + MINUTE, target_key="t")
+    limits = replace(MANY, rate_target=2)
+    await reserved(journal, await opened(journal, 2), now=NOW + MINUTE, target_key="t", limits=limits)
+    verdict = await _refused(journal, await opened(journal, 3), now=NOW + MINUTE, target_key="t", limits=limits)
+    assert verdict.changes == "next token at 04:01 UTC", "when its latest reservation is old enough"
+
+
 async def test_a_release_without_refund_keeps_the_token(journal: SqlJournal) -> None:
     """Inconclusive: the target is free for people and others, but something was done to it."""
     first = await reserved(journal, await opened(journal, 1), target_key="t", locks=("k",))
@@ -194,6 +203,20 @@ async def test_runs_reach_as_far_back_as_asked(journal: SqlJournal) -> None:
     assert [run.remediation_id for run in await journal.runs(now, 2 * HOUR)] == ["r-1", "r-2", "r-3"]
     assert [run.remediation_id for run in await journal.runs(now, HOUR)] == ["r-1", "r-2"]
     assert [run.remediation_id for run in await journal.runs(now, MINUTE)] == ["r-1"]
+
+
+async def test_a_run_that_was_released_lately_is_in_reach(journal: SqlJournal) -> None:
+    """Inconclusive: not ended, no longer running; the cooldown needs to see it."""
+    r = await reserved(journal, await opened(journal))
+    await moved(journal, to(r, State.INCONCLUSIVE, release=True), now=NOW + 2 * HOUR)
+    assert len(await journal.runs(NOW + 2 * HOUR + MINUTE, HOUR)) == 1
+    assert await journal.runs(NOW + 3 * HOUR, HOUR) == ()
+
+
+async def test_a_run_that_a_wrong_clock_released_is_in_reach(journal: SqlJournal) -> None:
+    r = await reserved(journal, await opened(journal))
+    await moved(journal, to(r, State.INCONCLUSIVE, release=True), now=NOW - 2 * HOUR)
+    assert len(await journal.runs(NOW + MINUTE, HOUR)) == 1
 
 
 @pytest.mark.parametrize(
@@ -252,6 +275,13 @@ async def test_between_rungs_neither_own_slot_nor_the_target_limit_counts(journa
     ]
     await ended(journal, taken, now=NOW + MINUTE)
     await reserved(journal, await opened(journal, 3), locks=("k",), limits=limits)
+
+
+async def test_between_rungs_the_target_may_be_busy_with_something_else(journal: SqlJournal) -> None:
+    _, child = await _passed_on(journal)
+    await reserved(journal, await opened(journal, 3), locks=("another",), target_key="t")
+    limits = replace(MANY, in_flight_target=1)
+    await reserved(journal, child, locks=("k",), target_key="t", limits=limits, between_rungs=True)
 
 
 async def test_between_rungs_the_rate_counts(journal: SqlJournal) -> None:

@@ -12,6 +12,7 @@ from contextvars import copy_context
 from datetime import datetime, timedelta
 from typing import Any
 
+from remediator.actions.registry import load_actions
 from remediator.adapters.simulated.clock import START
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.guardrails.policy import Policy
@@ -22,6 +23,8 @@ from tests.sim.scenario import Trouble
 from tests.sim.store import Store
 from tests.support.simloop import PROCESS, SimLoop
 from tests.support.world import ROUTES
+
+ACTIONS = load_actions()
 
 
 class Clock:
@@ -61,6 +64,7 @@ class Gate:
         if self.dead:
             raise asyncio.CancelledError
         task = self._spawn(call())
+        task.add_done_callback(_heard)
         if store:
             self._transactions.add(task)
             task.add_done_callback(self._transactions.discard)
@@ -105,6 +109,12 @@ class Gate:
         self.troubles = []
         for task in list(self._transactions):
             task.cancel()
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Its caller may be gone."""
+    if not task.cancelled():
+        task.exception()
 
 
 def copy_context_of_world() -> Any:
@@ -220,6 +230,7 @@ class Process:
             holder=name,
             ids=ids,
             on_frozen=lambda gap: self.gate.on_kill(1.0),
+            actions=ACTIONS,
         )
 
     def do(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

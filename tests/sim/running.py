@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 
@@ -37,7 +38,10 @@ def run_schedule(seed: int, scenario: Scenario | None = None) -> Result:
 
     structlog.configure(processors=[heard], cache_logger_on_first_use=False)
     try:
-        simloop.run(main, seed)
+        with warnings.catch_warnings():
+            # A killed process leaves coroutines behind that never began.
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            simloop.run(main, seed)
     finally:
         structlog.configure(**before)
     world = worlds[0]

@@ -96,8 +96,8 @@ class World:
             self._at(at, lambda what=what, name=name: self._edit(what, name))
         for at, index, ahead in s.jumps:
             self._at(at, lambda index=index, ahead=ahead: self._jump(index, ahead))
-        while self.loop.now < CALM_AT + 30.0 and not self.checks.violations:
-            await asyncio.sleep(1.0)
+        while self.loop.now < CALM_AT and not self.checks.violations:
+            await asyncio.sleep(5.0)
         self._calm()
         while not self.checks.violations and not self._all_over() and self.loop.now < LONGEST_S:
             await asyncio.sleep(10.0)
@@ -131,6 +131,9 @@ class World:
         self.store.fault_rate = 0.0
         self.scenario.slow_api = 0.0
         self.prometheus.mode = "up"
+        if self.scenario.healed_at_last:
+            self.prometheus.firing.clear()
+            self.prometheus.errors = {}
         for name in self.scenario.deployments:
             self.cluster.edit(self.ref(name), {"metadata": {"annotations": {PAUSE_ANNOTATION: None}}})
         for process in self.processes:
@@ -160,7 +163,7 @@ class World:
             self.ids,
             self.checks.sent,
             alone=self.scenario.replicas == 1,
-            idle=lambda: 5.0 if self.loop.now < CALM_AT else 60.0,
+            idle=lambda: 20.0 if self.loop.now < CALM_AT else 60.0,
         )
         process.gate.troubles = self.scenario.troubles[index] if self.loop.now < CALM_AT else []
         process.gate.on_kill = lambda lasts: self._kill(index, process, lasts)
@@ -235,7 +238,7 @@ class World:
         key = fingerprint(labels)
         started = self.loop.now
         self.prometheus.fire(key, labels)
-        self.prometheus.errors[incident.deployment] = max(9.0, self.prometheus.errors[incident.deployment])
+        self.prometheus.errors[incident.deployment] = max(9.0, self.prometheus.errors.get(incident.deployment, 0.0))
         if incident.gone_after is not None:
             self._at(incident.gone_after, lambda: self.prometheus.firing.pop(key, None))
         sent = -1e9
@@ -248,7 +251,7 @@ class World:
                 if incident.duplicate:
                     self.spawn(self._post(labels, started))
                 await self._post(labels, started)
-            await asyncio.sleep(5.0)
+            await asyncio.sleep(self.rng.uniform(5.0, 15.0))
 
     async def _post(self, labels: dict[str, str], started: float, ended: float | None = None) -> None:
         """Until a process has said 200, as Alertmanager does."""

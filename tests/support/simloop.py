@@ -74,10 +74,11 @@ class SimLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def _run_once(self) -> None:
-        ready = list(self._ready)
-        self.rng.shuffle(ready)
-        self._ready.clear()
-        self._ready.extend(ready)
+        if len(self._ready) > 1:
+            ready = list(self._ready)
+            self.rng.shuffle(ready)
+            self._ready.clear()
+            self._ready.extend(ready)
         super()._run_once()  # type: ignore[misc]
 
     def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

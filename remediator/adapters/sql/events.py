@@ -63,7 +63,7 @@ def append(connection: Connection, remediation_id: str, head: Head, event: NewEv
         "facts_hash": facts_hash,
         "prev_hash": head.hash,
     }
-    row["hash"] = _hash(row)
+    row["hash"] = line_hash(row)
     connection.execute(insert(events), row)
     return Head(head.seq + 1, str(row["hash"]))
 
@@ -82,7 +82,8 @@ _HASHED = (
 )
 
 
-def _hash(row: Mapping[str, object]) -> str:
+def line_hash(row: Mapping[str, object]) -> str:
+    """SHA-256 over the line's columns; `prev_hash` is one of them, which makes the chain."""
     return hashlib.sha256(to_json({name: row[name] for name in _HASHED}).encode()).hexdigest()
 
 
@@ -145,7 +146,7 @@ def broken_at(connection: Connection, remediation_id: str) -> int | None:
     head = Head()
     for row in rows:
         content = row._asdict()
-        whole = row.seq == head.seq + 1 and row.prev_hash == head.hash and row.hash == _hash(content)
+        whole = row.seq == head.seq + 1 and row.prev_hash == head.hash and row.hash == line_hash(content)
         if row.facts_hash is not None:
             text = row.facts_json
             whole = whole and text is not None and hashlib.sha256(text.encode()).hexdigest() == row.facts_hash

@@ -118,8 +118,8 @@ class SqlJournal:
         """At start, by the one process of this store: ends every other lease and gives new epochs. Returns how many."""
         return await self._writer.control("takeover", lambda c: remediations_sql.take_over(c, holder))
 
-    async def next_due(self, busy: Sequence[str] = ()) -> datetime | None:
-        return await self._writer.read(lambda c: remediations_sql.next_due(c, busy))
+    async def next_due(self, busy: Sequence[str] = (), holder: str = "") -> datetime | None:
+        return await self._writer.read(lambda c: remediations_sql.next_due(c, busy, holder))
 
     async def renew(self, holder: str, ids: Sequence[str], now: datetime, lease: timedelta) -> frozenset[str]:
         if not ids:

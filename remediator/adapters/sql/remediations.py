@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, case, func, insert, or_, select, update
 
 from remediator.adapters.sql import alerts as alert_rows
 from remediator.adapters.sql import attempts, episodes, events, outbox, reservations, revisions
@@ -320,8 +320,14 @@ def renew(connection: Connection, holder: str, ids: Sequence[str], now: datetime
     return frozenset(renewed)
 
 
-def next_due(connection: Connection, busy: Sequence[str]) -> datetime | None:
-    query = select(func.min(remediations.c.wake_at)).where(remediations.c.ended_at.is_(None))
+def next_due(connection: Connection, busy: Sequence[str], holder: str = "") -> datetime | None:
+    wake, lease = remediations.c.wake_at, remediations.c.lease_until
+    if holder:
+        # What another replica works on is due all the time; asking for it again and again would get it no sooner.
+        leased = and_(remediations.c.holder.not_in(("", holder)), lease > wake)
+        query = select(func.min(case((leased, lease), else_=wake))).where(remediations.c.ended_at.is_(None))
+    else:
+        query = select(func.min(wake)).where(remediations.c.ended_at.is_(None))
     if busy:
         query = query.where(remediations.c.id.not_in(busy))
     return maybe_time(connection.scalar(query))

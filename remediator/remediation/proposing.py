@@ -1,0 +1,188 @@
+"""What each action would do to its targets: read the targets, fill in arguments, ask the actions. Reads only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from remediator.actions.base import Action
+from remediator.actions.change import Change, NotPossible
+from remediator.actions.view import View
+from remediator.errors import NotFound, ReadError
+from remediator.guardrails.verdict import Answer, Verdict
+from remediator.objects import ObjectRef, ref_of
+from remediator.playbooks.binding import bind_args, bind_target, bind_targets
+from remediator.playbooks.model import Playbook, Step
+from remediator.playbooks.params import InvalidParam
+from remediator.playbooks.templates import TemplateError
+from remediator.ports import Clock, Cluster
+from remediator.remediation.journal import AlertRecord, Journal
+from remediator.remediation.reading import read_view
+from remediator.remediation.scopes import Scopes
+from remediator.remediation.state import Remediation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """One action step for one target."""
+
+    step: int
+    action: Action[Any]
+    view: View
+    params: Mapping[str, Any]
+    change: Change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """What a plan looks at: the playbook's own targets, and by step the target that a step names for itself."""
+
+    main: tuple[View, ...]
+    of_step: Mapping[int, View]
+
+    @property
+    def all(self) -> tuple[View, ...]:
+        return (*self.main, *self.of_step.values())
+
+
+class NoProposal(Exception):
+    """Planning cannot go on; these verdicts say why."""
+
+    def __init__(self, *verdicts: Verdict) -> None:
+        super().__init__(verdicts[0].reason if verdicts else "")
+        self.verdicts = verdicts
+
+
+def denied(guardrail: str, reason: str) -> Verdict:
+    return Verdict(guardrail=guardrail, answer=Answer.DENY, reason=reason)
+
+
+def not_seen(guardrail: str, reason: str) -> Verdict:
+    return Verdict(guardrail=guardrail, answer=Answer.HOLD, reason=reason, cannot_see=True)
+
+
+class Proposer:
+    """Holds no state but its ports."""
+
+    def __init__(
+        self,
+        *,
+        clusters: Mapping[str, Cluster],
+        journal: Journal,
+        actions: Mapping[str, Action[Any]],
+        scopes: Scopes,
+        clock: Clock,
+    ) -> None:
+        self._clusters = clusters
+        self._journal = journal
+        self._actions = actions
+        self._scopes = scopes
+        self._clock = clock
+
+    def action(self, name: str) -> Action[Any] | None:
+        return self._actions.get(name)
+
+    async def views(self, r: Remediation, records: Sequence[AlertRecord], only_step: int | None = None) -> Views:
+        """The playbook's own target(s), and those of steps that name another. Raises: NoProposal."""
+        assert r.spec is not None
+        cluster = self._clusters[r.cluster]
+        main: list[tuple[ObjectRef, ObjectRef, str]] = []
+        if r.spec.targets is not None:
+            main += [(ref, ref, "") for ref in await self._selected(cluster, r.spec, records)]
+        else:
+            assert r.target is not None
+            assert r.root is not None
+            main.append((r.target, r.root, r.alert_pod))
+        named = {i: s for i, s in enumerate(r.spec.steps) if s.target is not None and only_step in (None, i)}
+        own = {i: self._step_target(r.spec, i, records, r.cluster) for i in named}
+        now = self._clock.now()
+        wanted = dict.fromkeys((*main, *((ref, ref, "") for ref in own.values())))
+        try:
+            reads = [read_view(cluster, self._journal, ref, root, now, alert_pod=pod) for ref, root, pod in wanted]
+            views = dict(zip(wanted, await asyncio.gather(*reads), strict=True))
+        except NotFound as exc:
+            raise NoProposal(denied("target", f"the target does not exist: {exc}")) from exc
+        except ReadError as exc:
+            raise NoProposal(not_seen("target", f"the target cannot be read: {exc}")) from exc
+        return Views(
+            main=tuple(views[key] for key in main), of_step={i: views[(ref, ref, "")] for i, ref in own.items()}
+        )
+
+    def _step_target(self, spec: Playbook, index: int, records: Sequence[AlertRecord], cluster: str) -> ObjectRef:
+        """The object that a step names for itself. Raises: NoProposal."""
+        target = spec.steps[index].target
+        assert target is not None
+        try:
+            scope = self._scopes.scope(spec, records[0].alert if records else None, None, self._clock.now())
+            bound = bind_target(target, scope, ("steps", index, "target"))
+        except (TemplateError, InvalidParam) as exc:
+            raise NoProposal(denied("template", f"step {index + 1}: {exc}")) from exc
+        if bound.cluster not in ("", cluster):
+            reason = f"step {index + 1} names cluster {bound.cluster}, the remediation is about {cluster}"
+            raise NoProposal(denied("target", reason))
+        return bound.ref
+
+    async def _selected(self, cluster: Cluster, spec: Playbook, records: Sequence[AlertRecord]) -> list[ObjectRef]:
+        assert spec.targets is not None
+        try:
+            scope = self._scopes.scope(spec, records[0].alert if records else None, None, self._clock.now())
+            wanted = bind_targets(spec.targets, scope)
+            found = (await cluster.list(wanted.kind, wanted.namespace, labels=wanted.selector)).items
+        except (TemplateError, InvalidParam) as exc:
+            raise NoProposal(denied("template", str(exc))) from exc
+        except ReadError as exc:
+            raise NoProposal(not_seen("target", f"targets cannot be listed: {exc}")) from exc
+        if not found:
+            raise NoProposal(
+                denied("target", f"no {wanted.kind} in {wanted.namespace} matches {wanted.selector!r}: nothing to do")
+            )
+        if len(found) > wanted.max:
+            raise NoProposal(denied("max_targets", f"{len(found)} targets match, the playbook allows {wanted.max}"))
+        return sorted(ref_of(o) for o in found)
+
+    def propose(
+        self,
+        r: Remediation,
+        spec: Playbook,
+        views: Views,
+        records: Sequence[AlertRecord],
+        only_step: int | None = None,
+    ) -> list[Proposal]:
+        """What each action step would do to each of its targets. Raises: NoProposal."""
+        proposals: list[Proposal] = []
+        for index, step in enumerate(spec.steps):
+            if not step.action or only_step not in (None, index):
+                continue
+            for view in (views.of_step[index],) if index in views.of_step else views.main:
+                try:
+                    proposals.append(self.one(r, spec, index, step, view, records))
+                except NotPossible as exc:
+                    if exc.hold and index > 0 and only_step is None:
+                        continue  # a later step is planned in its turn; what holds it now may be our own first step
+                    answer = Answer.HOLD if exc.hold else Answer.DENY
+                    raise NoProposal(Verdict(guardrail=exc.guardrail, answer=answer, reason=exc.reason)) from exc
+        return proposals
+
+    def one(
+        self, r: Remediation, spec: Playbook, index: int, step: Step, view: View, records: Sequence[AlertRecord]
+    ) -> Proposal:
+        action = self.action(step.action)
+        if action is None:
+            raise NotPossible(f"action {step.action} is not installed")
+        if view.ref.kind not in action.kinds:
+            raise NotPossible(f"{step.action} cannot act on a {view.ref.kind}")
+        missing = [f"{p}: {why}" for p, why in sorted(view.unreadable.items()) if p in action.needs]
+        if missing:
+            raise NoProposal(not_seen("target", "; ".join(missing)))
+        primary = records[0].alert if records else None
+        try:
+            known = r.plan.steps[index].resolved.get(view.ref.key) if r.plan and r.done else None
+            scope = self._scopes.scope(spec, primary, view, self._clock.now())
+            params = bind_args(action.params, step.with_, scope, ("steps", index, "with"))
+            params = action.resolve(params, view) if known is None else action.params.model_validate(known)
+        except (TemplateError, InvalidParam) as exc:
+            raise NoProposal(denied("template", f"step {index + 1} ({step.action}): {exc}")) from exc
+        change = action.plan(params, view)
+        return Proposal(step=index, action=action, view=view, params=params.model_dump(mode="json"), change=change)
