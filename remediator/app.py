@@ -36,6 +36,7 @@ from remediator.http.server import Listening, make_app
 from remediator.metrics import Metrics
 from remediator.people.outbox import Outbox
 from remediator.playbooks.reload import PlaybookFolder, ScanResult
+from remediator.playbooks.unsupported import unsupported
 from remediator.ports import Chat, Clock, Cluster, Pager, Queries, Silences
 from remediator.preview import Preview
 from remediator.remediation.assembly import Core, Ports, Settings, assemble
@@ -78,7 +79,7 @@ class Playbooks:
             checks={name: kind.args for name, kind in CHECKS.items()},
             collectors={name: kind.args for name, kind in COLLECTORS.items()},
             last_good=JournalLastGood(journal, loop, SystemClock()),
-            objections=lambda playbook: over_ceiling(playbook, config.policy),
+            objections=lambda playbook: (*unsupported(playbook), *over_ceiling(playbook, config.policy)),
         )
         self._policy = config.policy
         self._metrics = metrics
@@ -208,7 +209,7 @@ class App:
 
     def _start(self, core: Core, outbox: Outbox) -> list[asyncio.Task[Any]]:
         clock, journal = self.outside.clock, self.outside.journal
-        keeping = Housekeeping(journal, clock, self.metrics)
+        keeping = Housekeeping(journal, clock, self.metrics, core.teller.cleared)
         work: dict[str, Any] = {
             "runner": core.runner.run(),
             "intake": for_ever("intake", lambda: take_alerts(core.intake), clock, self._alerts),
@@ -295,7 +296,7 @@ async def serve(config: Config) -> int:
 
 async def connect(config: Config, stack: AsyncExitStack) -> Outside:
     """The adapters that the configuration asks for. Raises: InvalidConfig, JournalUnavailable."""
-    journal = await asyncio.to_thread(SqlJournal.open_file, config.store.path)
+    journal = await asyncio.to_thread(SqlJournal.open_file, config.store.path, queue=config.store.queue)
     stack.push_async_callback(journal.close)
     clusters: dict[str, Cluster] = {}
     for cluster in config.clusters:

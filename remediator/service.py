@@ -31,6 +31,7 @@ from remediator.remediation.events import Approved, Event, Rejected, Snoozed
 from remediator.remediation.journal import Accepted, Journal
 from remediator.remediation.pausing import pause_scopes, playbook_scope
 from remediator.remediation.state import ENDINGS, Remediation, State
+from remediator.remediation.telling import question
 from remediator.scope_text import UnclearScope, describe_scope, parse_scope
 
 log = structlog.get_logger()
@@ -207,7 +208,8 @@ class Service:
         )
 
     async def approve(self, remediation_id: str, who: str, *, digest: str = "", via: str = "api") -> View:
-        """One person's yes to the digest that is proposed now. Saying it twice counts once.
+        """One person's yes to the digest that is proposed now, or to the question between its steps. Saying it twice
+        counts once.
 
         Raises: UnknownId, NotAllowed (the requester), NotNow (ended, another digest, paused).
         """
@@ -368,10 +370,9 @@ def _unknown(remediation_id: str) -> UnknownId:
 
 def _check_approvable(r: Remediation, digest: str, now: datetime) -> None:
     """Raises: NotNow."""
-    asking = r.state in NEEDS_PERSON or (r.state is State.WAITING and r.waiting_for == "ask")
-    if not asking:
+    if r.state not in NEEDS_PERSON and not question(r):
         raise NotNow(f"{r.id} {_is(r)}; there is nothing to approve", advice=_look(r))
-    if r.state is State.AWAITING_APPROVAL and r.deadline is not None and now >= r.deadline:
+    if r.state is not State.SNOOZED and r.deadline is not None and now >= r.deadline:
         raise NotNow(f"the time to approve {r.id} ended at {r.deadline:%H:%M:%S} UTC", advice=_look(r))
     if digest and (len(digest) < SHORTEST_DIGEST or not r.digest.startswith(digest.lower())):
         raise NotNow(
@@ -399,10 +400,13 @@ def _look(r: Remediation) -> str:
 
 
 def _still_needed(r: Remediation) -> str:
+    """The consents on record are those to what is asked now: an earlier question's are gone."""
     quorum = r.spec.approval.quorum if r.spec else 1
     given = {c.who for c in r.consents if c.digest == r.digest}
-    if r.state not in NEEDS_PERSON:
+    if r.state is State.APPROVED:
         return "It is planned and checked once more, then it starts."
+    if r.state not in NEEDS_PERSON and not question(r):
+        return "It goes on."
     more = max(quorum - len(given), 0)
     return f"{len(given)} of {quorum} agreed, {more} more needed."
 

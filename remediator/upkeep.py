@@ -6,22 +6,32 @@ Each loop outlives every error of its work; a loop that ended would be a silent 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
 from remediator.errors import RemediatorError
 from remediator.metrics import Metrics
+from remediator.people.outbox_rows import OutboxMessage
 from remediator.ports import Clock
 from remediator.remediation.intake import Intake
 from remediator.remediation.journal import Journal
+from remediator.remediation.state import Remediation, State
 
 log = structlog.get_logger()
 
 RETENTION_EVERY = timedelta(hours=1)
 EPISODE_QUIET = timedelta(hours=1)
+NOT_RESENT_AFTER = timedelta(hours=24)
+"""An alert that fires is sent again every `repeat_interval`; what was not for so long is over, or silenced. No resolved
+message may come for it (`send_resolved: false`), and its episode would stay open for ever. A `repeat_interval` must be
+shorter than this; a longer one makes an alert that never stopped a new one."""
+RESENDS_WITHIN = timedelta(hours=5)
+"""After a start nothing counts as silent for so long: nobody could hear us before. Alertmanager's default is 4 h."""
 UPKEEP_EVERY = timedelta(seconds=30)
+OVER = frozenset({State.SUCCEEDED, State.SUPERSEDED})
+"""Endings with which people were told that the alerts are gone."""
 
 
 async def for_ever(
@@ -62,27 +72,61 @@ async def take_alerts(intake: Intake) -> float:
     return 5.0
 
 
-class Housekeeping:
-    """Closes episodes that are quiet, forgets what is old, and measures what waits."""
+async def _tell_nobody(r: Remediation) -> Sequence[OutboxMessage]:
+    return ()
 
-    def __init__(self, journal: Journal, clock: Clock, metrics: Metrics) -> None:
+
+class Housekeeping:
+    """Closes episodes that are quiet, forgets what is old, and measures what waits.
+
+    `tell_cleared` makes the messages that an incident is over, from its last remediation, which did not end it.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        metrics: Metrics,
+        tell_cleared: Callable[[Remediation], Awaitable[Sequence[OutboxMessage]]] = _tell_nobody,
+    ) -> None:
         self._journal = journal
         self._clock = clock
         self._metrics = metrics
+        self._tell_cleared = tell_cleared
         self._purged: datetime | None = None
+        self._started = clock.now()
 
     async def turn(self) -> float:
         """Raises: JournalUnavailable."""
         now = self._clock.now()
-        closed = await self._journal.close_episodes(now, EPISODE_QUIET)
-        if closed:
-            log.info("episodes_closed", count=closed)
+        await self._close_episodes(now)
         waiting = await self._journal.undecided(1, now)
-        self._metrics.undecided.set((now - waiting[0].first_seen).total_seconds() if waiting else 0)
+        since = waiting[0].undecided_since if waiting else None
+        self._metrics.undecided.set((now - since).total_seconds() if since else 0)
         self._metrics.outbox_pending.set(await self._journal.outbox_pending())
         if self._purged is None or now - self._purged >= RETENTION_EVERY:
             self._purged = now
+            await self._close_unsent(now)
             removed = await self._journal.purge(now)
             if any(removed.values()):
                 log.info("retention", **{k: v for k, v in removed.items() if v})
         return UPKEEP_EVERY.total_seconds()
+
+    async def _close_episodes(self, now: datetime) -> None:
+        """Whoever was left with an incident hears that its alerts are gone. Raises: JournalUnavailable."""
+        quiet = await self._journal.quiet_episodes(now, EPISODE_QUIET)
+        if not quiet:
+            return
+        messages = {
+            episode: await self._tell_cleared(last) if last is not None and last.state not in OVER else ()
+            for episode, last in quiet.items()
+        }
+        if closed := await self._journal.close_episodes(now, EPISODE_QUIET, messages):
+            log.info("episodes_closed", count=closed)
+
+    async def _close_unsent(self, now: datetime) -> None:
+        """Raises: JournalUnavailable."""
+        if now - self._started < RESENDS_WITHIN:
+            return
+        if closed := await self._journal.close_unsent(now, NOT_RESENT_AFTER):
+            log.info("alerts_not_resent", count=closed)

@@ -21,6 +21,7 @@ from remediator.playbooks.model import LoadedPlaybook, Step
 from remediator.remediation.journal import AlertRecord, Attempt, JournalEvent
 from remediator.remediation.samples import CheckSample, SampleSet
 from remediator.remediation.state import Done, Plan, PlannedStep, Remediation
+from remediator.remediation.telling import question, told_as
 from remediator.scope_text import describe_scope
 
 View = dict[str, Any]
@@ -86,7 +87,7 @@ def alert(record: AlertRecord) -> View:
 
 
 def summary(r: Remediation) -> View:
-    """One remediation in a list."""
+    """One remediation in a list. `told_as` is the state in people's words, `question` what they are asked mid-way."""
     return {
         "id": r.id,
         "episode": r.episode,
@@ -95,6 +96,8 @@ def summary(r: Remediation) -> View:
         "candidates": list(dict.fromkeys(c.playbook for c in r.candidates)),
         "mode": r.mode,
         "state": r.state.value,
+        "told_as": told_as(r),
+        "question": question(r),
         "ended": r.ended,
         "outcome": r.outcome.value,
         "target": ref(r.target),

@@ -32,10 +32,10 @@ def print_remediations(console: Console, rows: Sequence[View]) -> None:
 
 
 def _state(row: View) -> Text:
-    """`escalated` alone does not say what happened."""
+    """`escalated` alone does not say what happened, nor `waiting` that it is a person who is waited for."""
     if row["state"] == "escalated" and row["outcome"]:
         return word(row["state"]).append(f": {row['outcome'].replace('_', ' ')}")
-    return word(row["state"])
+    return word("asking" if row["question"] else row["state"])
 
 
 def print_pauses(console: Console, rows: Sequence[View]) -> None:

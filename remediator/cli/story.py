@@ -74,9 +74,9 @@ def headline(view: View) -> str:
 
 def _head(console: Console, view: View) -> None:
     story = _story(view)
-    said = Text(f"{title(story)}:", style=STYLES.get(view["state"], "bold"))
+    said = Text(f"{title(story)}:", style=STYLES.get(view["told_as"], "bold"))
     console.print(joined(wording(story.state).glyph, said, headline(view)))
-    for line in (bold(need(story)), plain(view["reason"])):
+    for line in (bold(need(story)), plain("" if view["reason"] == view["question"] else view["reason"])):
         if line.plain:
             console.print(line)
     at = f"ended {clock(view['ended_at'])} UTC" if view["ended"] else f"since {clock(view['since'])} UTC"
@@ -93,9 +93,10 @@ def _story(view: View) -> Story:
         cluster=view["cluster"],
         target=target(view["target"]),
         playbook=view["playbook"],
-        state=view["state"],
+        state=view["told_as"],
         outcome=view["outcome"],
         headline=headline(view),
+        explanation=view["question"],
         next_rung=next(iter(view["ladder"]), ""),
         now=datetime.now(UTC),
         deadline=moment(view["deadline"]),
@@ -136,7 +137,7 @@ def _approval_part(sheet: Sheet, view: View) -> None:
         return
     given = approval["given"]
     names = ", ".join(f"{c['who']} at {clock(c['at'])} by {c['via']}" for c in given)
-    open_ = view["state"] in ("awaiting_approval", "snoozed") or view["waiting_for"] == "ask"
+    open_ = view["state"] in ("awaiting_approval", "snoozed") or bool(view["question"])
     until = f"until {clock(approval['expires_at'])} UTC" if open_ else ""
     agreed = joined(f"{len(given)} of {approval['quorum']} agreed", f"({names})" if names else "")
     lines = [joined(agreed, until, sep=", "), *paused]

@@ -41,7 +41,7 @@ def main_message(story: Story, *, mentions: Sequence[str] = ()) -> Message:
 
     `mentions` are Slack ids (`U…`, `W…`, or `S…` for a group); they ring only in a message that is new.
     """
-    asked = " ".join(text for text in (_mentions(mentions), _need(story)) if text)
+    asked = " ".join(text for text in (_mentions(mentions), _need(story, 1500)) if text)
     required = [_header(story), *([_section(asked)] if asked else [])]
     optional = [_part(part) for part in parts(story)]
     return Message(_fallback(story), _fitted(required, optional, _small_print(story)))
@@ -93,9 +93,9 @@ def _header(story: Story) -> Block:
     return {"type": "header", "text": {"type": "plain_text", "text": text, "emoji": False}}
 
 
-def _need(story: Story) -> str:
+def _need(story: Story, limit: int = 500) -> str:
     said = need(story)
-    return f"*{markup.prose(said, 1500)}*" if said else ""  # a playbook's question is part of it
+    return f"*{markup.prose(said, limit)}*" if said else ""
 
 
 def _mentions(ids: Sequence[str]) -> str:

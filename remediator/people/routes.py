@@ -179,7 +179,8 @@ def _chat(
         made.append(stored("post" if fresh else "update", main_message(story, mentions=mentions if fresh else ())))
         calls = calls and not fresh
     if news in (News.STATE, News.CLEARED):
-        made.append(stored("reply", state_reply(story), "cleared" if news is News.CLEARED else _once_per_episode(story)))
+        once = "cleared" if news is News.CLEARED else _once_per_episode(story)
+        made.append(stored("reply", state_reply(story), once))
     if calls:
         once = _once_per_episode(story) or f"{story.remediation_id}/{words.page or story.state}"
         made.append(stored("reply", call_reply(story, mentions), f"call/{once}"))

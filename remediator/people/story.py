@@ -65,8 +65,9 @@ class ApprovalNote:
 class Story:
     """One remediation at one moment. Times are aware and UTC; strings may be empty where they have a default.
 
-    `state` is a name of the state diagram (`awaiting_approval`, `held`, `succeeded`, ...), or a finer one that has words
-    of its own (`asking`, `left_alone`); one that has no words yet is shown by its name. `outcome` tells how an escalated one ended before (`undone`, `expired`, ...).
+    `state` is a name of the state diagram (`awaiting_approval`, `held`, `succeeded`, ...) or a finer one with words of
+    its own (`asking`, `left_alone`); one that has no words yet is shown by its name. `outcome` tells how an escalated
+    one ended before (`undone`, `expired`, ...).
     """
 
     remediation_id: str

@@ -18,6 +18,7 @@ from remediator.ports import Clock, Cluster, Queries, Silences
 from remediator.remediation.aim import Aiming
 from remediator.remediation.checks.base import HttpProbe, MetricLabels
 from remediator.remediation.chooser import Chooser
+from remediator.remediation.clock_watch import ClockWatch
 from remediator.remediation.draft import Decision
 from remediator.remediation.effector import Effector
 from remediator.remediation.fact_reading import FactReader
@@ -104,7 +105,12 @@ def assemble(
         labels=settings.metric_labels,
         clock=ports.clock,
     )
-    facts = FactReader(journal=ports.journal, silences=ports.silences, policy=settings.policy)
+    facts = FactReader(
+        journal=ports.journal,
+        silences=ports.silences,
+        policy=settings.policy,
+        clock_watch=ClockWatch(ports.clusters, ports.clock),
+    )
     chooser = Chooser(
         catalog=catalog,
         clusters=ports.clusters,
@@ -156,6 +162,7 @@ def assemble(
         clock=ports.clock,
         new_id=ids,
         poke=runner.poke,
+        tell=teller,
     )
     runner.take_alerts = intake.take_all
     return Core(

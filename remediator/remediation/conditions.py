@@ -89,6 +89,8 @@ def paused(d: Draft) -> bool:
 
 
 def for_this_digest(d: Draft) -> bool:
+    if d.r.state is not State.SNOOZED and d.r.deadline is not None and d.now >= d.r.deadline:
+        return False  # expired, though nobody has come to say so yet
     return bool(d.r.digest) and d.event.digest == d.r.digest and d.event.who != d.r.requester
 
 

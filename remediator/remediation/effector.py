@@ -81,7 +81,11 @@ class Effector:
         if unsettled:
             if not r.resend:
                 return self._acted(r, "uncertain", "an earlier attempt has no clear answer")
-            return await self._send(r, _same_again(r, unsettled[-1]))
+            acted = await self._send(r, _same_again(r, unsettled[-1]))
+            if acted.answer in ("refused", "nothing_to_do"):
+                # A clear answer to this request says nothing about the one before, which may still land.
+                return self._acted(r, "uncertain", f"an earlier attempt has no clear answer; this one: {acted.detail}")
+            return acted
         if not r.undoing and r.plan is not None and not r.plan.steps[r.step].effects:
             return self._acted(r, "nothing_to_do", "this step has no effect")
         cluster = self._clusters[r.cluster]

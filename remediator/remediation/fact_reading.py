@@ -14,6 +14,7 @@ from remediator.guardrails.policy import Policy, limits_in_force
 from remediator.objects import uid_of
 from remediator.playbooks.model import Playbook, TargetSpec
 from remediator.ports import Silence, Silences
+from remediator.remediation.clock_watch import ClockWatch
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.proposing import Proposal
 from remediator.remediation.state import Remediation, State
@@ -22,10 +23,11 @@ from remediator.remediation.state import Remediation, State
 class FactReader:
     """Holds no state but its ports and the operator's policy."""
 
-    def __init__(self, *, journal: Journal, silences: Silences | None, policy: Policy) -> None:
+    def __init__(self, *, journal: Journal, silences: Silences | None, policy: Policy, clock_watch: ClockWatch) -> None:
         self._journal = journal
         self._silences = silences
         self._policy = policy
+        self._clock_watch = clock_watch
 
     async def read(
         self, r: Remediation, proposals: Sequence[Proposal], records: Sequence[AlertRecord], now: datetime
@@ -34,6 +36,8 @@ class FactReader:
         limits = self.limits(r.spec)
         unknown: dict[str, str] = {}
         silences = await self._silenced(unknown)
+        if untrusted := await self._clock_watch.problem(r.cluster):
+            unknown["clock"] = untrusted
         window = max(limits.rate_window, limits.cooldown_success, limits.cooldown_failure)
         runs, pauses, episode, arrivals, workloads = await asyncio.gather(
             self._journal.runs(now, window),

@@ -8,7 +8,7 @@ leaves it undecided and it is taken again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,12 +16,14 @@ import structlog
 
 from remediator.errors import ReadError
 from remediator.objects import ObjectRef
+from remediator.people.outbox_rows import OutboxMessage
 from remediator.playbooks.catalog import Catalog, Entry
 from remediator.ports import Clock
 from remediator.remediation.aim import Aim, Aiming
 from remediator.remediation.decide import decide
+from remediator.remediation.draft import Decision
 from remediator.remediation.events import Joined
-from remediator.remediation.journal import AlertRecord, Journal, StaleRemediation
+from remediator.remediation.journal import AlertRecord, AlreadyDecided, Journal, StaleRemediation
 from remediator.remediation.state import Candidate, Remediation, State
 from remediator.remediation.targeting import TargetUnclear
 
@@ -45,8 +47,12 @@ class _Lead:
     gather: timedelta
 
 
+async def _tell_nobody(decision: Decision) -> Sequence[OutboxMessage]:
+    return ()
+
+
 class Intake:
-    """`poke` wakes the runner."""
+    """`poke` wakes the runner; `tell` turns a join into the messages that are committed with it."""
 
     def __init__(
         self,
@@ -57,6 +63,7 @@ class Intake:
         clock: Clock,
         new_id: Callable[[], str],
         poke: Callable[[], None],
+        tell: Callable[[Decision], Awaitable[Sequence[OutboxMessage]]] = _tell_nobody,
     ) -> None:
         self._journal = journal
         self._catalog = catalog
@@ -64,13 +71,17 @@ class Intake:
         self._clock = clock
         self._new_id = new_id
         self._poke = poke
+        self._tell = tell
+        self._turn = asyncio.Lock()
 
     async def take_all(self) -> int:
         """Decide every undecided alert. Returns how many. Raises: JournalUnavailable."""
         total = 0
-        while records := await self._journal.undecided(BATCH, self._clock.now()):
-            await self._take(records)
-            total += len(records)
+        # The loop and every remediation that is gathering ask for it, often at once: one reads targets for all.
+        async with self._turn:
+            while records := await self._journal.undecided(BATCH, self._clock.now()):
+                await self._take(records)
+                total += len(records)
         if total:
             self._poke()
         return total
@@ -143,12 +154,16 @@ class Intake:
                     event = Joined(
                         alerts=(lead.record.id,), candidates=lead.candidates, severity=lead.record.alert.severity
                     )
-                    await self._journal.join(decide(host, event, now), now)
+                    decision = decide(host, event, now)
+                    await self._journal.join(decision, now, await self._tell(decision))
                     return
                 if await self._journal.open(self._received(lead, now), now) is not None:
                     return
             except StaleRemediation:
                 continue
+            except AlreadyDecided as exc:
+                log.info("already_decided", detail=str(exc))
+                return
 
     def _received(self, lead: _Lead, now: datetime) -> Remediation:
         return Remediation(

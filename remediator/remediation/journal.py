@@ -27,7 +27,7 @@ from remediator.remediation.state import Remediation
 class AlertRecord:
     """One open firing interval of one fingerprint: the identity of an alert.
 
-    `verdict` is empty until it is decided: `no_playbook`, `remediation:r-…`, `joined:r-…`, `invalid: …`.
+    `verdict` is empty until it is decided: `no_playbook: …`, `resolved: …`, `remediation:r-…`, `joined:r-…`.
     """
 
     id: str
@@ -37,6 +37,8 @@ class AlertRecord:
     resolved_at: datetime | None = None
     verdict: str = ""
     detail: str = ""
+    undecided_since: datetime | None = None
+    """None = decided. In the future: it is not to be decided before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,10 @@ class StaleRemediation(Exception):
     again."""
 
 
+class AlreadyDecided(Exception):
+    """Somebody else decided this alert meanwhile, and nothing was stored: it needs nothing more."""
+
+
 class Journal(Protocol):
     """Every method raises JournalUnavailable when the store does not take or give it."""
 
@@ -164,8 +170,9 @@ class Journal(Protocol):
 
         Firing: opens an interval, or refreshes `last_seen` of the open one; a new startsAt without a resolve between,
         or
-        within 10 minutes of it, is the same alert. An open interval whose last remediation ended without effect is put
-        back to undecided (not when a person rejected it, and not within 5 minutes of that ending).
+        within 10 minutes of it, is the same alert. Put back to undecided is an open interval whose last remediation
+        ended without effect (not when a person rejected it, and not within 5 minutes of that ending) or that no
+        playbook matched; and one that was closed and fires again, unless its remediation is still at work.
         Resolved: closes the interval (the row stays 7 days).
         """
         ...
@@ -175,7 +182,8 @@ class Journal(Protocol):
         ...
 
     async def decide_alerts(self, verdicts: Mapping[str, str], now: datetime) -> None:
-        """Record what became of alerts that start nothing: alert id -> verdict text."""
+        """Record what became of alerts that start nothing: alert id -> verdict text. Leaves alone what is decided by
+        now, and does not say `resolved: …` of what fires again."""
         ...
 
     async def alerts(self, ids: Sequence[str]) -> tuple[AlertRecord, ...]: ...
@@ -184,15 +192,24 @@ class Journal(Protocol):
         """Newest first, for people."""
         ...
 
+    async def close_unsent(self, now: datetime, silent: timedelta) -> int:
+        """Close open intervals that were not re-sent for longer than `silent`, but for undecided ones and those that a
+        remediation is at work on. Returns how many."""
+        ...
+
     # Remediations ---------------------------------------------------------------------------------------------------
     async def open(self, remediation: Remediation, now: datetime) -> Remediation | None:
         """Create it with its episode (an open one of the same root is reused) and mark its alerts decided, in one
         transaction. None when an unfinished `received` remediation of that root exists by now (join that one).
+        Raises: AlreadyDecided.
         """
         ...
 
-    async def join(self, decision: Decision, now: datetime) -> None:
-        """Commit a `Joined` decision and mark those alerts decided. Raises: StaleRemediation."""
+    async def join(self, decision: Decision, now: datetime, messages: Sequence[OutboxMessage] = ()) -> None:
+        """Commit a `Joined` decision with its messages and mark those alerts decided.
+
+        Raises: StaleRemediation, AlreadyDecided.
+        """
         ...
 
     async def unfinished(self, cluster: str, root: ObjectRef) -> tuple[Remediation, ...]:
@@ -237,7 +254,8 @@ class Journal(Protocol):
         facts: Mapping[str, object] | None = None,
         keep_claim: bool = True,
     ) -> Committed | ReservationRefused:
-        """One transaction: the new state, its event, reservation or release, child, messages, known-bad mark.
+        """One transaction: the new state, its event, reservation or release, child, messages, known-bad mark; the
+        intervals of its alerts are closed when it ends with the proof that they are quiet.
 
         Compare-and-set on the version before the decision, the epoch and the holder ("" for people's events through the
         API, which any process may commit). Raises: StaleRemediation.
@@ -276,8 +294,19 @@ class Journal(Protocol):
 
     async def episode(self, episode_id: str) -> Episode | None: ...
 
-    async def close_episodes(self, now: datetime, quiet: timedelta) -> int:
-        """Close episodes whose alerts are all resolved and whose remediations have ended, `quiet` ago."""
+    async def quiet_episodes(self, now: datetime, quiet: timedelta) -> Mapping[str, Remediation | None]:
+        """Open episodes whose alerts are all resolved and whose remediations have ended, `quiet` ago; oldest first.
+
+        Each with the remediation that was the last to end, of those that did more than observe; None where there is
+        none, or where an alert was closed only because it was not sent any more.
+        """
+        ...
+
+    async def close_episodes(
+        self, now: datetime, quiet: timedelta, messages: Mapping[str, Sequence[OutboxMessage]] | None = None
+    ) -> int:
+        """Close them, if they are still quiet. With `messages` only those that it names, each one's messages stored in
+        the same transaction. Returns how many."""
         ...
 
     async def knows_effect(self, effect_id: str) -> bool: ...
@@ -296,7 +325,9 @@ class Journal(Protocol):
     # Pauses ---------------------------------------------------------------------------------------------------------
     async def pause(self, scope: str, who: str, why: str, until: datetime | None, now: datetime) -> Pause: ...
 
-    async def resume(self, pause_id: str, who: str, now: datetime) -> bool: ...
+    async def resume(self, pause_id: str, who: str, now: datetime) -> bool:
+        """Whether there was such a live pause. What may have waited for its end is due at once."""
+        ...
 
     async def pauses(self, now: datetime) -> tuple[Pause, ...]:
         """The live ones."""

@@ -436,3 +436,9 @@ def tell_unclear(d: Draft) -> None:
     d.release = True
     d.set(outcome=StepOutcome.INCONCLUSIVE)
     d.tell(Notice.ESCALATED)
+
+
+def show_end(d: Draft) -> None:
+    """A person was called when it became unclear; now their message is brought up to date, without a sound."""
+    if not d.notices:
+        d.tell(Notice.PROGRESS)

@@ -1,7 +1,8 @@
 """The watching half of the observer: keeps the revision rows that rollbacks rest on.
 
 A list and a watch per kind; every change of a workload is folded into its rows (observed.py), and once a minute what
-has been quiet for long enough becomes healthy. When the watch breaks, the time nobody looked is not counted.
+has been quiet for long enough becomes healthy. API servers end every watch after a while; the next one goes on where it
+ended, and nothing is missed. When a watch breaks, the time nobody looked is not counted.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import structlog
 
 from remediator.actions.view import Revision
 from remediator.errors import Forbidden, JournalUnavailable, ReadError
-from remediator.objects import WORKLOADS, Object, ref_of, uid_of
+from remediator.objects import WORKLOADS, Object, ref_of, uid_of, version_of
 from remediator.ports import Clock, Cluster
 from remediator.remediation.journal import Journal
 from remediator.remediation.observed import Snapshot, healthy_at, interrupted, observe
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 
 TICK = timedelta(minutes=1)
 RETRY = timedelta(seconds=5)
+AT_ONCE = timedelta(seconds=0.1)
 FORBIDDEN_RETRY = timedelta(minutes=10)
 
 
@@ -49,29 +51,52 @@ class Observer:
 
     async def _follow(self, kind: str, namespace: str) -> None:
         lost_at: datetime | None = None
+        version = ""
         while True:
-            pause = RETRY
+            began = self._clock.now()
+            resumed, heard = bool(version), False
             try:
-                listed = await self._cluster.list(kind, namespace)
-                for obj in listed.items:
-                    await self.see(obj, lost_at=lost_at)
-                lost_at = None
+                if not resumed:
+                    version = await self._list(kind, namespace, lost_at)
+                    lost_at = None
                 async with aclosing(  # type: ignore[type-var]  # adapters return async generators
-                    self._cluster.watch(kind, namespace, resource_version=listed.resource_version)
+                    self._cluster.watch(kind, namespace, resource_version=version)
                 ) as events:
                     async for event in events:
+                        heard = True
                         if event.type == "DELETED":
                             self._forget(event.object)
                         else:
                             await self.see(event.object)
-                pause = timedelta(seconds=0.1)
+                        version = version_of(event.object)
+                # It has ended as it should: everything until now was seen.
+                pause = AT_ONCE
             except Forbidden as exc:
                 log.warning("observer_forbidden", kind=kind, namespace=namespace, error=str(exc))
-                pause = FORBIDDEN_RETRY
+                version, pause = "", FORBIDDEN_RETRY
+                lost_at = lost_at or self._clock.now()
             except (ReadError, JournalUnavailable) as exc:
                 log.info("observer_interrupted", kind=kind, namespace=namespace, error=str(exc))
-            lost_at = lost_at or self._clock.now()
+                version, pause = "", RETRY
+                if resumed and not heard and self._clock.now() - began <= RETRY:
+                    # The server may only have forgotten that version (410). A list at once leaves no gap; if that
+                    # fails too, time is being lost.
+                    pause = AT_ONCE
+                else:
+                    lost_at = lost_at or self._clock.now()
             await self._clock.sleep(pause.total_seconds())
+
+    async def _list(self, kind: str, namespace: str, lost_at: datetime | None) -> str:
+        """See all there is, forget what is there no more. Returns the version to watch from."""
+        listed = await self._cluster.list(kind, namespace)
+        present = {uid_of(obj) for obj in listed.items}
+        for uid, obj in list(self._objects.items()):
+            ref = ref_of(obj)
+            if ref.kind == kind and namespace in ("", ref.namespace) and uid not in present:
+                self._forget(obj)
+        for obj in listed.items:
+            await self.see(obj, lost_at=lost_at)
+        return listed.resource_version
 
     async def see(self, obj: Object, *, lost_at: datetime | None = None) -> None:
         """Fold one look at a workload into its rows; write down what changed. Raises: JournalUnavailable."""

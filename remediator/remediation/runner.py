@@ -382,7 +382,7 @@ class Runner:
         planned."""
         if r.undoing:
             return None
-        fresh = r.plan is not None and self._clock.now() - r.plan.made_at <= FRESH
+        fresh = r.plan is not None and timedelta(0) <= self._clock.now() - r.plan.made_at <= FRESH
         if fresh and r.effect == 0 and isinstance(effect, Patch):
             return None
         verdicts = await self._planner.guard(r)

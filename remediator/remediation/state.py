@@ -242,6 +242,14 @@ class Remediation:
         return self.state in ENDINGS
 
     @property
+    def alerts_quiet(self) -> bool:
+        """It ended with the proof that none of its alerts fires any more; other successes prove nothing about them."""
+        if self.state is State.SUCCEEDED and self.samples:
+            checks = self.samples[-1].checks
+            return any(c.check.partition(" ")[0] == "alert_resolved" and c.answer == "good" for c in checks)
+        return self.state is State.SUPERSEDED
+
+    @property
     def playbook(self) -> str:
         return self.spec.name if self.spec else ""
 

@@ -268,7 +268,7 @@ RULES: tuple[Rule, ...] = (
     Rule((VERIFYING,), DeadlinePassed, None, INCONCLUSIVE, (m.tell_unclear,)),
     Rule((INCONCLUSIVE,), Sampled, c.both(c.verified, c.is_last_step), SUCCEEDED, (m.say_succeeded,)),
     Rule((INCONCLUSIVE,), Sampled, None, None, (m.keep_sample_slowly,)),
-    Rule((INCONCLUSIVE,), DeadlinePassed, None, ESCALATED, (m.end(StepOutcome.INCONCLUSIVE),)),
+    Rule((INCONCLUSIVE,), DeadlinePassed, None, ESCALATED, (m.end(StepOutcome.INCONCLUSIVE), m.show_end)),
     # Undoing, in reverse, compare-and-set each.
     Rule((UNDOING,), Acted, c.both(c.answer_is("done", "nothing_to_do"), c.more_undo), None, (m.next_undo,)),
     Rule((UNDOING,), Acted, c.answer_is("done", "nothing_to_do"), None, (m.verify_undo,)),

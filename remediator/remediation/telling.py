@@ -9,7 +9,7 @@ from datetime import datetime
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.routes import News, Routes, notices
 from remediator.people.story import ApprovalNote, EvidenceNote, Measure, Story, StoryAlert, Urgency
-from remediator.people.wording import ASKING, LEFT_ALONE, QUESTIONS
+from remediator.people.wording import ASKING, LEFT_ALONE, QUESTIONS, wording
 from remediator.ports import Clock
 from remediator.remediation.draft import Decision, Notice
 from remediator.remediation.evidence import Evidence
@@ -37,9 +37,9 @@ class Teller:
 
     async def __call__(self, decision: Decision) -> Sequence[OutboxMessage]:
         """Raises: JournalUnavailable."""
-        if not decision.notices:
-            return ()
         r = decision.remediation
+        if not decision.notices or not wording(told_as(r)).told:
+            return ()
         records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
         story = self._story(r, records, next_rung=decision.child)
         messages = notices(story, _news(decision), self._routes)
@@ -57,7 +57,7 @@ class Teller:
         Where nothing was posted yet nothing is replaced, and a reply would have no thread.
         """
         if message.kind == "event":
-            return message.payload["event_action"] == "resolve"
+            return bool(message.payload["event_action"] == "resolve")
         return message.kind == "update" and await self._journal.message_ref(message.key) is not None
 
     async def cleared(self, r: Remediation) -> Sequence[OutboxMessage]:
@@ -112,7 +112,6 @@ def story_of(
     now: datetime,
     *,
     next_rung: str = "",
-    evidence: Sequence[EvidenceNote] = (),
     instance: str = "",
     console: str = "",
 ) -> Story:
@@ -140,7 +139,6 @@ def story_of(
         alerts=tuple(_alert(a) for a in records),
         diff=diff_lines(r),
         verdicts=r.verdicts,
-        evidence=tuple(evidence),
         measures=measures(r),
         undo=r.plan.undo_text if r.plan else "",
         approval=_approval(r),

@@ -122,10 +122,17 @@ def test_a_statefulsets_pods_are_its_own():
     assert effect.pod.owner_uids == ("uid-statefulset-db",)
 
 
+def test_nothing_healthy_is_taken_where_nothing_is_healthy():
+    pods = (pod("a", NEW, ready=False), pod("b", NEW, ready=False))
+    assert plan(EvictPodParams(select="all", max=2), pods=pods).takes == 0
+
+
 def test_more_than_a_hundred_pods_are_not_evicted_one_by_one():
     pods = tuple(pod(f"p{i}", NEW) for i in range(101))
+    evict = RolloutRestartParams(strategy="evict")
+    assert len(RolloutRestart().plan(evict, view(WORKLOAD, pods=pods[:100], revisions=(NEW,))).effects) == 100
     with pytest.raises(NotPossible, match="101 pods"):
-        RolloutRestart().plan(RolloutRestartParams(strategy="evict"), view(WORKLOAD, pods=pods, revisions=(NEW,)))
+        RolloutRestart().plan(evict, view(WORKLOAD, pods=pods, revisions=(NEW,)))
 
 
 @pytest.mark.parametrize(

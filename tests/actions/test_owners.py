@@ -66,6 +66,18 @@ def test_git_owner(annotations, labels, found):
         pytest.param(managed(("kustomize-controller", "Apply", SETS_REPLICAS)), REPLICAS, True, id="applied: listed"),
         pytest.param(managed(("kustomize-controller", "Apply", IMAGE)), REPLICAS, False, id="applied: not listed"),
         pytest.param(
+            managed(("kustomize-controller", "Apply", IMAGE), ("helm-controller", "Apply", SETS_REPLICAS)),
+            REPLICAS,
+            True,
+            id="applied: by one of two",
+        ),
+        pytest.param(
+            managed(("argocd-controller", "Update", IMAGE), ("argocd-controller", "Update", SETS_REPLICAS)),
+            REPLICAS,
+            True,
+            id="updated: in one of two entries",
+        ),
+        pytest.param(
             managed(("kustomize-controller", "Apply", IMAGE)), TEMPLATE, True, id="applied: something below it"
         ),
         pytest.param(

@@ -109,6 +109,20 @@ def test_the_time_of_sending_is_filled_in():
     assert dig(sent, *RESTARTED) == "2025-06-01T12:00:00Z"
 
 
+def test_the_time_of_sending_is_filled_in_at_any_depth():
+    looked = deployment(3)
+    change = FieldChange(("spec", "template"), template(), {"a": [{"b": GENERATED_TIME}], "c": "x"})
+    operations = json.loads(render(patch(looked, change, replace=True), looked, effect_id="e", now=NOW).body)
+    assert operations[2]["value"] == {"a": [{"b": "2025-06-01T12:00:00Z"}], "c": "x"}
+
+
+@pytest.mark.parametrize("missing", ["uid", "resourceVersion"])
+def test_a_pod_without_identity_is_never_taken(missing):
+    nameless = pod("x", RS)
+    nameless["metadata"][missing] = ""
+    assert choose_pod(OLDEST, [nameless], set(), NOW) is None
+
+
 def test_a_second_restart_in_one_second_is_not_an_empty_patch():
     """The same text would change nothing, so nothing would restart, and the marker would claim that it did."""
     looked = deployment(3, spec={"template": template(restarted="2025-06-01T12:00:00Z")})

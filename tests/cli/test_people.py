@@ -16,6 +16,7 @@ from remediator.remediation.events import Rejected
 from remediator.remediation.state import State
 from tests.cli.conftest import Run
 from tests.http.harness import DIGEST, World, alert, source, webhook
+from tests.journal.given import to
 from tests.support.building import plan, planned_step, playbook, remediation, verdict
 
 
@@ -167,6 +168,22 @@ class TestAnswering:
         r = await world.journal.get("r-1")
         assert r is not None
         assert r.state == state
+
+    async def test_a_question_between_steps_is_shown_and_answered(
+        self, world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("remediator.cli.remediations.at_a_terminal", lambda: True)
+        steps = [{"action": "scale", "with": {"to": 5, "min": 1, "max": 9}}, {"ask": "Is the cache warm?"}]
+        r = await world.proposed(spec=playbook(mode="approve", steps=steps))
+        await world.mover.commit(to(r, State.WAITING, waiting_for="ask", step=1, reason="Is the cache warm?"))
+        assert "asking" in (await run("remediations", "list")).stdout
+        shown = printed(await run("remediations", "show", "r-1"))
+        assert "✋ Answer needed:" in shown
+        assert shown.count("Is the cache warm?") == 2, "asked once, and in the timeline"
+        assert "remediator approve r-1" in shown
+        result = await run("approve", "r-1", typed="y\n")
+        assert "Is the cache warm? Approve to go on, reject to stop here." in printed(result)
+        assert "Approved r-1 by the-admin. It goes on." in printed(result)
 
     async def test_reject_and_snooze(self, world: World, run: Run) -> None:
         await world.proposed()

@@ -290,6 +290,29 @@ def test_rollout_in_progress(one, answer):
     assert rollout_in_progress.check(facts(one, runs=runs)).answer is answer
 
 
+@pytest.mark.parametrize(
+    ("obj", "reason"),
+    [
+        pytest.param(MOVING, "a rollout is in progress (1 of 3 updated), and it is not ours", id="in progress"),
+        pytest.param(FAILED, "a rollout has failed (1 of 3 updated), and it is not ours", id="failed"),
+        pytest.param(
+            statefulset(3, 3, revisions=("db-1", "db-2"), updated=1, strategy={"type": "OnDelete"}),
+            "a rollout is stuck (1 of 3 updated), and it is not ours",
+            id="stuck",
+        ),
+        pytest.param(
+            deployment(3, observed_generation=0),
+            "a change of its spec has not been taken up yet, and it is not ours",
+            id="not taken up",
+        ),
+    ],
+)
+def test_what_is_said_about_a_rollout(obj, reason):
+    verdict = rollout_in_progress.check(facts(target(obj, restart(obj))))
+    assert verdict.reason == reason
+    assert verdict.changes == "passes when it is over; rollback is still possible"
+
+
 # --- last_good_revision -----------------------------------------------------------------------------------------------
 
 WORKLOAD = deployment(image="shop/api:2", spec={"revisionHistoryLimit": 1})

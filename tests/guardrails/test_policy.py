@@ -54,7 +54,8 @@ def test_every_limit_is_in_the_table_and_has_a_default_within_its_ceiling():
 def only(limit: Limit, value: Any) -> Limits:
     """Limits with this one number, unchecked by the model."""
     name, _, key = limit.key.partition(".")
-    return Limits.model_construct(**{name: {key: value} if key else value})
+    written: dict[str, Any] = {name: {key: value} if key else value}
+    return Limits.model_construct(**written)
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.key)

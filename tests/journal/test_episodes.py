@@ -47,5 +47,25 @@ async def test_a_quiet_alert_that_fires_again_keeps_it_open(journal: SqlJournal)
     assert await journal.close_episodes(NOW + 9 * HOUR, HOUR) == 0
 
 
+async def test_an_episode_closes_although_no_resolve_ever_comes(journal: SqlJournal) -> None:
+    """Neither switched-off resolved messages nor a silence keep it open for ever."""
+    await journal.accept([alert()], NOW)
+    (record,) = await journal.undecided(1)
+    r = await opened(journal, root=ROOT, alerts=(record.id,))
+    await ended(journal, r)
+    assert await journal.close_episodes(NOW + 9 * HOUR, HOUR) == 0
+    await journal.close_unsent(NOW + 25 * HOUR, 24 * HOUR)
+    assert await journal.close_episodes(NOW + 26 * HOUR, HOUR) == 1
+    assert await journal.firing_roots("c1") == {}
+
+
 async def test_one_that_is_not_known_is_none(journal: SqlJournal) -> None:
     assert await journal.episode("e-9") is None
+
+
+async def test_a_remediation_alone_keeps_it_open(journal: SqlJournal) -> None:
+    r = await opened(journal)
+    assert await journal.close_episodes(NOW + 9 * HOUR, HOUR) == 0, "it runs"
+    await ended(journal, r, State.DENIED, now=NOW + 9 * HOUR)
+    assert await journal.close_episodes(NOW + 10 * HOUR - SECOND, HOUR) == 0, "not for long enough"
+    assert await journal.close_episodes(NOW + 10 * HOUR, HOUR) == 1

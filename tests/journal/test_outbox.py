@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.people.outbox_rows import OutboxStore
 from remediator.remediation.journal import Journal, ReservationRefused, StaleRemediation
 from remediator.remediation.state import State
-from tests.journal.given import ended, moved, opened, request, reserved, to
+from tests.journal.given import SECOND, ended, moved, opened, request, reserved, to
 from tests.support.building import NOW
 from tests.support.outbox_contract import OutboxContract, message
 
@@ -58,3 +60,10 @@ async def test_once_holds_across_transitions(journal: SqlJournal) -> None:
     other = await opened(journal, 2)
     await moved(journal, to(other, State.HELD), messages=[message(once="held/e-1")])
     assert await journal.outbox_pending() == 1
+
+
+async def test_a_later_row_of_a_key_waits_for_its_own_time_too(journal: SqlJournal) -> None:
+    await journal.store_messages([message("first", kind="reply"), message("second", kind="reply")], NOW)
+    first, second = await journal.due("slack", NOW, 9)
+    await journal.merge(replace(second, due_at=NOW + SECOND), [])
+    assert [row.id for row in await journal.due("slack", NOW, 9)] == [first.id]

@@ -10,7 +10,7 @@ from remediator.adapters.sql.journal import SqlJournal
 from remediator.objects import ObjectRef
 from remediator.remediation.decide import decide
 from remediator.remediation.events import Joined, PlanMade
-from remediator.remediation.journal import Committed, StaleRemediation
+from remediator.remediation.journal import AlreadyDecided, Committed, StaleRemediation
 from remediator.remediation.state import Remediation, State
 from tests.journal.given import (
     HOUR,
@@ -106,6 +106,29 @@ async def test_joining_lists_the_alerts_and_decides_them(journal: SqlJournal) ->
     assert (joined.alerts, joined.severity) == ((a.id, b.id), "critical")
     assert [r.verdict for r in await journal.alerts([b.id])] == ["joined:r-1"]
     assert await journal.undecided(10) == ()
+
+
+async def test_what_was_decided_meanwhile_opens_nothing(journal: SqlJournal) -> None:
+    """Two looked at the same alert: it has one remediation, not two."""
+    await journal.accept([alert()], NOW)
+    (record,) = await journal.undecided(1)
+    await opened(journal, 1, alerts=(record.id,))
+    with pytest.raises(AlreadyDecided):
+        await journal.open(begun(2, alerts=(record.id,)), NOW)
+    assert [r.id for r in await journal.recent(9)] == ["r-1"]
+    assert await journal.episode("e-2") is None
+    assert [r.verdict for r in await journal.alerts([record.id])] == ["remediation:r-1"]
+
+
+async def test_what_was_decided_meanwhile_joins_nothing(journal: SqlJournal) -> None:
+    await journal.accept([alert()], NOW)
+    (record,) = await journal.undecided(1)
+    host = await opened(journal)
+    await journal.decide_alerts({record.id: "no_playbook"}, NOW)
+    with pytest.raises(AlreadyDecided):
+        await journal.join(decide(host, Joined(alerts=(record.id,)), NOW), NOW)
+    assert await journal.get(host.id) == host
+    assert [r.verdict for r in await journal.alerts([record.id])] == ["no_playbook"]
 
 
 async def test_joining_what_has_moved_joins_nothing(journal: SqlJournal) -> None:

@@ -82,7 +82,7 @@ async def test_bodies_of_silent_alerts_go_after_a_week_and_come_back(journal: Sq
     assert (removed["alerts"], removed["alert_bodies"]) == (0, 1)
     (record,) = await journal.recent_alerts(1)
     assert record.alert.labels == {"alertname": "Busy"}
-    assert await journal.accept([alert()], NOW + 8 * DAY) == Accepted(known=1)
+    assert await journal.accept([alert()], NOW + 8 * DAY) == Accepted(new=1)
     (record,) = await journal.recent_alerts(1)
     assert record.alert.labels == {"alertname": "Busy", "namespace": "shop"}
 

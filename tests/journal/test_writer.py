@@ -126,6 +126,18 @@ async def test_control_goes_first_even_if_it_came_last(store: Store, monkeypatch
     assert store.gate.transactions == [["first"], ["pause", "accept"], ["accept"], ["accept"]]
 
 
+async def test_within_a_transaction_too(store: Store) -> None:
+    first = await store.behind_a_shut_gate()
+
+    def look(connection: Connection) -> list[str]:
+        return list(connection.scalars(select(playbooks.c.name).order_by(playbooks.c.name)))
+
+    delivery, seen = await _start(store.writer.grouped("d", 1), store.writer.control("look", look))
+    store.gate.open.set()
+    await asyncio.gather(first, delivery)
+    assert await seen == ["first"]
+
+
 async def test_nobody_hears_before_the_commit(store: Store) -> None:
     store.gate.open.clear()
     tasks = await _start(store.writer.control("c", put("c")), store.writer.grouped("d", 1))
@@ -220,6 +232,12 @@ async def test_a_failure_before_the_commit_stores_nothing_for_anybody(store: Sto
         await store.writer.control("b", put("b"))
     assert await store.names() == ["a", "d", "first"]
     assert await store.writer.control("b", put("b")) == "b"
+
+
+async def test_whoever_failed_by_himself_hears_his_own_error(store: Store) -> None:
+    store.gate.fail_before = JournalUnavailable("disk full")
+    with pytest.raises(ValueError, match="mine"):
+        await store.writer.control("b", breaks("b", ValueError("mine")))
 
 
 async def test_after_an_unclear_commit_the_caller_has_to_look(store: Store) -> None:
@@ -322,7 +340,7 @@ async def test_a_reader_cannot_write(store: Store) -> None:
 
 
 async def test_a_full_queue_refuses_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "GROUP_LIMIT", 3)
+    monkeypatch.setattr(store.writer, "_grouped_limit", 3)
     monkeypatch.setattr(writer_module, "CONTROL_LIMIT", 1)
     first = await store.behind_a_shut_gate()
     tasks = await _start(store.writer.grouped("d1", 2), store.writer.grouped("d2", 2))

@@ -14,7 +14,7 @@ from remediator.guardrails.verdict import Answer, Verdict
 from remediator.people.markup import size
 from remediator.people.messages import CONTINUED, Message, call_reply, evidence_reply, main_message, state_reply
 from remediator.people.story import EvidenceNote, Story, StoryAlert
-from remediator.people.wording import OUTCOMES, WORDINGS
+from remediator.people.wording import ASKING, LEFT_ALONE, OUTCOMES, WORDINGS
 from remediator.remediation.state import State, StepOutcome
 from tests.people.hostile import hostile_stories
 from tests.people.stories import ALL, DENIED, ESCALATED, HELD, NOW, ROLLBACK, SUCCEEDED
@@ -162,6 +162,19 @@ def test_guards_that_do_not_apply_are_not_counted() -> None:
             id="cleared later",
         ),
         pytest.param(
+            replace(ROLLBACK, state="asking", explanation="Is the cache warm?"),
+            "✋ Answer needed: roll back Deployment shop/checkout to revision 41",
+            "*Is the cache warm? "
+            "Approve to go on, reject to stop here. Without an answer it stops and a person is asked.*",
+            id="a question between two steps",
+        ),
+        pytest.param(
+            replace(HELD, state="left_alone"),
+            "⛔ Left alone: scale Deployment shop/checkout, replicas 3 → 5",
+            "*Please look. Nothing was changed. Somebody changed it after it was planned.*",
+            id="somebody else changed it",
+        ),
+        pytest.param(
             replace(HELD, state="some_new_state"),
             "• Some new state: scale Deployment shop/checkout, replicas 3 → 5",
             "*Change*",
@@ -230,6 +243,19 @@ def test_the_thread_keeps_each_state_in_short() -> None:
     ]
 
 
+def test_the_thread_says_that_it_cleared() -> None:
+    assert lines(state_reply(replace(ESCALATED, cleared_at=NOW + timedelta(minutes=9)))) == [
+        "✅ *Cleared*, was: Needs a person (did not help, undone)",
+        "*The alert cleared at 03:14 UTC. Have a look when you are up.*",
+    ]
+
+
+def test_a_long_question_is_shown_whole_and_once() -> None:
+    question = "Does the new cluster answer from all three zones? " * 20
+    shown_lines = lines(main_message(replace(ROLLBACK, state="asking", explanation=question.strip())))
+    assert [line.count("Does the new cluster answer") for line in shown_lines if "Does" in line] == [20]
+
+
 def test_a_call_is_one_line_that_mentions() -> None:
     message = call_reply(ESCALATED, ("S1", "U1"))
     assert_sendable(message)
@@ -247,7 +273,7 @@ def test_every_outcome_says_how_the_target_was_left(outcome: str) -> None:
 
 
 def test_the_words_cover_the_state_machine() -> None:
-    assert {state.value for state in State} == set(WORDINGS)
+    assert {state.value for state in State} | {ASKING, LEFT_ALONE} == set(WORDINGS)
     assert {outcome.value for outcome in StepOutcome} - {""} == set(OUTCOMES)
 
 

@@ -26,14 +26,15 @@ def rung(story: Story, routes: Routes = FULL) -> bool:
     return "trigger" in kinds(notices(story, News.STATE, routes))
 
 
-ENDINGS = ("inconclusive", "escalated", "cancelled")
+ENDINGS = ("inconclusive", "escalated", "cancelled", "left_alone")
+NEEDED = {"awaiting_approval", "asking", "denied", *ENDINGS}
 
 
 @pytest.mark.parametrize(
     ("severity", "ringing"),
     [
-        pytest.param("critical", {"awaiting_approval", "denied", *ENDINGS}, id="critical: whenever a person is needed"),
-        pytest.param("error", {"awaiting_approval", "denied", *ENDINGS}, id="error: the same"),
+        pytest.param("critical", NEEDED, id="critical: whenever a person is needed"),
+        pytest.param("error", NEEDED, id="error: the same"),
         pytest.param("warning", set(ENDINGS), id="warning: only when automation failed"),
         pytest.param("unheard-of", set(ENDINGS), id="unknown: like a warning"),
         pytest.param("info", set(), id="info: never"),
@@ -120,6 +121,17 @@ def test_a_pager_is_rung_once_for_a_remediation_and_reason() -> None:
 
     assert once("inconclusive") == once("escalated") != once("awaiting_approval")
     assert once("escalated") != once("escalated", "r-2"), "the next rung rings again, on the same incident"
+
+
+def test_each_question_of_a_remediation_rings() -> None:
+    asked = replace(ROLLBACK, state="asking")
+    stories = (ROLLBACK, replace(asked, step=1), replace(asked, step=3))
+    assert len({notices(story, News.STATE, FULL)[-1].once for story in stories}) == 3
+
+
+def test_that_a_denial_cleared_is_not_taken_for_the_denial() -> None:
+    denied, cleared = (notices(DENIED, news, FULL)[1] for news in (News.STATE, News.CLEARED))
+    assert denied.once != cleared.once == "slack/C0OPS/e-81aa03/cleared"
 
 
 @pytest.mark.parametrize("story", [DENIED, SUGGESTED], ids=["denied", "suggested"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,11 @@ from remediator.adapters.simulated import (
 )
 from remediator.errors import CannotSee, Conflict, Refused, Unavailable
 from remediator.objects import ObjectRef, annotations_of
+from remediator.playbooks.catalog import Catalog
 from remediator.ports import ABANDONED, MARKER
 from remediator.remediation.events import Approved, Rejected
 from remediator.remediation.state import State, StepOutcome
-from tests.support.world import World, deployment, queries, restart_playbook
+from tests.support.world import World, deployment, load, queries, restart_playbook
 
 API = ObjectRef("Deployment", "shop", "api")
 
@@ -107,6 +109,63 @@ async def test_an_alert_without_playbook_has_a_verdict() -> None:
     await world.turn()
     (record,) = await world.journal.recent_alerts(10)
     assert record.verdict.startswith("no_playbook")
+
+
+async def test_over_before_anybody_looked_and_back_again() -> None:
+    world = ready()
+    await world.alert()
+    await world.alert(resolved=True)
+    await world.turn()
+    (record,) = await world.journal.recent_alerts(10)
+    assert record.verdict.startswith("resolved")
+    world.cluster.advance(120)
+    await world.alert(started_ago=0)
+    await world.run_until("succeeded")
+    assert len(world.writes()) == 1
+
+
+async def test_a_playbook_that_is_loaded_later_sees_the_next_resend() -> None:
+    world = ready(restart_playbook(match={"alerts": ['alertname="Other"']}))
+    await world.alert()
+    await world.turn()
+    world.catalog = Catalog([load(restart_playbook())])
+    world.cluster.advance(4 * 3600)
+    await world.alert(started_ago=4 * 3600 + 60)
+    await world.run_until("succeeded", "denied", "held")
+
+
+async def test_a_cure_that_does_not_last_is_not_passed_over() -> None:
+    """It resolved and fires again within ten minutes: the same alert, and somebody has to hear of it."""
+    world = ready()
+    await world.alert()
+    await world.run_until("succeeded")
+    world.cluster.advance(30)
+    await world.alert(resolved=True)
+    world.cluster.advance(60)
+    await world.alert(started_ago=10)
+    await world.run_until("held", "denied", "escalated", within_s=60)
+    assert len(await world.all()) == 2
+    assert len(world.writes()) == 1
+
+
+async def test_many_who_take_alerts_in_at_once_take_each_alert_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop and everything that is gathering ask for it at the same moment."""
+    world = ready(restart_playbook(gather="20s"))
+    looks = 0
+    aim = world.core.aiming.aim
+
+    async def slowly(*args: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0)
+        return await aim(*args)
+
+    monkeypatch.setattr(world.core.aiming, "aim", slowly)
+    names = [p["metadata"]["name"] for p in world.cluster.all("Pod", "shop")]
+    await world.deliver(*(world.make_alert(pod=name) for name in names))
+    await asyncio.gather(*(world.core.intake.take_all() for _ in range(9)))
+    (r,) = await world.all()
+    assert (len(r.alerts), looks) == (len(names), len(names))
 
 
 # --- the attempt protocol --------------------------------------------------------------------------------------------

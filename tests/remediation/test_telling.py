@@ -10,11 +10,13 @@ import pytest
 from remediator.adapters.simulated import VirtualClock
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.metrics import Metrics
-from remediator.people.outbox_rows import OutboxRow
+from remediator.people.outbox_rows import OutboxChannel, OutboxRow
+from remediator.people.wording import need, title
 from remediator.ports import MessageRef
 from remediator.remediation.decide import decide
+from remediator.remediation.draft import Notice
 from remediator.remediation.events import DeadlinePassed
-from remediator.remediation.state import Remediation, State, StepOutcome
+from remediator.remediation.state import Consent, Remediation, State, StepOutcome
 from remediator.remediation.telling import Teller, story_of
 from remediator.service import NotNow, Service
 from remediator.upkeep import Housekeeping
@@ -45,7 +47,7 @@ def people(world: World) -> Service:
         poke_intake=lambda: None,
         clock=world.clock,
         metrics=Metrics(),
-        playbooks=lambda: [],
+        playbooks=list,
         explain=explain,
         clusters=("c1",),
     )
@@ -59,13 +61,13 @@ class Sent:
         self._now = now
         self._seen: set[int] = set()
 
-    async def news(self, channel: str = "slack") -> list[OutboxRow]:
+    async def news(self, channel: OutboxChannel = "slack") -> list[OutboxRow]:
         rows = await self._journal.due(channel, self._now or (NOW + timedelta(days=3650)), 1000)
         new = [row for row in rows if row.id not in self._seen]
         self._seen |= {row.id for row in new}
         return new
 
-    async def kinds(self, channel: str = "slack") -> list[str]:
+    async def kinds(self, channel: OutboxChannel = "slack") -> list[str]:
         rows = await self.news(channel)
         return [str(row.payload["event_action"]) if row.kind == "event" else row.kind for row in rows]
 
@@ -198,9 +200,6 @@ def teller(journal: SqlJournal) -> Teller:
 
 def test_what_somebody_changed_meanwhile_is_left_alone() -> None:
     """Without an approval there is none that could be void."""
-    from remediator.people.wording import need, title
-    from remediator.remediation.state import Consent
-
     changed = remediation(State.CANCELLED, reason="cancelled: .spec.replicas is 4 now, not 3")
     story = story_of(changed, (), NOW)
     assert title(story) == "Left alone"
@@ -226,7 +225,7 @@ async def test_a_second_one_does_not_speak_over_the_one_that_runs(state: State) 
     running = await opened(journal, 1, root=API, target=API, state=State.VERIFYING)
     second = await opened(journal, 2, root=API, target=API)
     assert second.episode == running.episode
-    notice = {State.DENIED: "denied", State.HELD: "held", State.SUPERSEDED: "quiet_end"}[state]
+    notice = {State.DENIED: Notice.DENIED, State.HELD: Notice.HELD, State.SUPERSEDED: Notice.QUIET_END}[state]
     decision = replace(to(second, state), notices=(notice,))
     assert "update" in [m.kind for m in await tell(decision)], "there is no message yet that could be spoken over"
     await store_main_message(journal, second)
@@ -236,7 +235,7 @@ async def test_a_second_one_does_not_speak_over_the_one_that_runs(state: State) 
 
 
 async def store_main_message(journal: SqlJournal, r: Remediation) -> None:
-    decision = replace(to(r, State.VERIFYING), notices=("progress",))
+    decision = replace(to(r, State.VERIFYING), notices=(Notice.PROGRESS,))
     await journal.store_messages(await teller(journal)(decision), NOW)
     for row in await journal.due("slack", NOW, 10):
         await journal.sent(row.id, MessageRef("C0OPS", "1.0"), NOW)
@@ -283,6 +282,22 @@ async def test_what_was_denied_is_told_as_cleared_too() -> None:
     await keeping.turn()
     assert await sent.kinds() == ["update", "reply"]
     assert await sent.kinds("pagerduty") == ["resolve"]
+
+
+async def test_that_an_alert_is_not_sent_any_more_is_no_proof() -> None:
+    world = ready(mode="approve")
+    await world.alert(deployment="api", severity="critical")
+    await world.run_until("escalated")
+    sent = Sent(world.journal)
+    await sent.news()
+    world.cluster.advance(26 * 3600)
+    assert await world.journal.close_unsent(world.clock.now(), timedelta(hours=24)) == 1
+    world.cluster.advance(3700)
+    await Housekeeping(world.journal, world.clock, Metrics(), world.core.teller.cleared).turn()
+    episode = await world.journal.episode((await world.newest()).episode)
+    assert episode is not None
+    assert episode.closed_at is not None
+    assert await sent.news() == []
 
 
 async def test_after_a_success_nothing_is_left_to_say() -> None:

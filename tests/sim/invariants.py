@@ -9,20 +9,18 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from remediator.actions.change import GENERATED_TIME, Patch
-from remediator.actions.render import abandon, marker_of
+from remediator.actions.render import marker_of
 from remediator.adapters.sql import events as events_sql
 from remediator.guardrails.facts import Pause
 from remediator.guardrails.policy import limits_in_force
 from remediator.objects import dig
-from remediator.ports import ABANDONED, MARKER
-from remediator.remediation.events import Approved
+from remediator.ports import ABANDONED
 from remediator.remediation.journal import Attempt, Committed
 from remediator.remediation.pausing import pause_scopes
-from remediator.remediation.state import HOLDING, Plan, Remediation, State
+from remediator.remediation.state import HOLDING, Plan, Remediation, State, StepOutcome, load
 
 if TYPE_CHECKING:
     from tests.sim.store import Commit
@@ -49,6 +47,7 @@ class Checks:
         self.world = world
         self.violations: list[str] = []
         self.latest: dict[str, Remediation] = {}
+        self.reasons: dict[str, str] = {}
         self.plans: dict[str, list[Plan]] = defaultdict(list)
         self.markers: dict[str, list[str]] = defaultdict(list)
         self._rows: list[Row] = []
@@ -84,7 +83,7 @@ class Checks:
     def _attempted(self, commit: Commit, attempt: Attempt) -> None:
         self._rows.append(Row(attempt, commit.at, commit.by))
         (doc,) = self.world.store.rows("select doc from remediations where id = ?", attempt.remediation_id)[0]
-        r = _load(doc)
+        r = load(doc)
         covering = set(self._live.values()) & set(pause_scopes(r))
         if covering:
             self.broken(13, f"attempt row of {attempt.effect_id} although {covering} is paused")
@@ -178,7 +177,8 @@ class Checks:
         if after is None or before is None or after["kind"] != "Deployment":
             return
         name, marker = after["metadata"]["name"], marker_of(after)
-        ours = marker and marker != marker_of(before) and not self.world.people_edit
+        request = self.world.carried_out
+        ours = request is not None and ABANDONED.encode() not in request.body
         if not ours:
             if self.world.people_edit:
                 for path in (("spec", "replicas"), ("spec", "template")):
@@ -199,7 +199,7 @@ class Checks:
             return
         if r.ended and r.state in NO_EFFECT_ENDS:
             self.broken(3, f"{marker} lands although {r.id} ended as {r.state.value}")
-        if r.ended:
+        if r.ended and not (r.outcome is StepOutcome.UNCERTAIN and "given up" not in r.reason):
             self.broken(18, f"{marker} lands after {r.id} was handed over ({r.state.value} {r.outcome.value})")
         if number.startswith("undo."):
             effect: Any = r.undo_left[int(number.removeprefix("undo."))]
@@ -256,7 +256,7 @@ class Checks:
             self.broken(22, f"an error that nobody handled: {problem}")
         for text in world.failures:
             self.broken(22, f"work failed: {text}")
-        remediations = {i: _load(doc) for i, doc in store.rows("select id, doc from remediations order by seq")}
+        remediations = {i: load(doc) for i, doc in store.rows("select id, doc from remediations order by seq")}
         for r in remediations.values():
             if not r.ended:
                 self.broken(18, f"{r.id} has not ended: {r.state.value} since {r.since:%H:%M:%S}, {r.reason[:200]}")
@@ -301,6 +301,7 @@ class Checks:
         """[6] By the API server's own audit."""
         owners = {(x.attempt.request.ref, x.attempt.request.body): x.attempt for x in self._rows}
         taken: dict[str, set[str]] = defaultdict(set)
+        patched: Counter[str] = Counter()
         for entry in self.world.cluster.audit:
             if ABANDONED.encode() in entry.body:
                 continue
@@ -311,6 +312,10 @@ class Checks:
             self.sometimes["effects"] += 1
             self.sometimes["effects that landed late"] += entry.late
             taken[attempt.effect_id].add(attempt.uid)
+            patched[attempt.effect_id] += entry.verb == "patch"
+        for effect, times in patched.items():
+            if times > 1:
+                self.broken(6, f"{effect} was carried out {times} times")
         for effect, uids in taken.items():
             if len(uids) > 1:
                 self.broken(6, f"{effect} took {len(uids)} objects")
@@ -358,12 +363,3 @@ class Checks:
             most = int(self.world.scenario.limits["max_attempts"])
             if len(found) > most:
                 self.broken(18, f"episode {episode} had {sorted(found)}, at most {most} ladders are allowed")
-
-
-def _load(doc: Any) -> Remediation:
-    from remediator.remediation.state import load
-
-    return load(doc)
-
-
-__all__ = ["MARKER", "Approved", "Checks", "abandon", "timedelta"]

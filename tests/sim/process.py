@@ -47,7 +47,9 @@ class Clock:
 class Gate:
     """Where calls leave a process."""
 
-    def __init__(self, name: str, loop: SimLoop, spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]) -> None:
+    def __init__(
+        self, name: str, loop: SimLoop, spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+    ) -> None:
         self.name = name
         self._loop = loop
         self._spawn = spawn
@@ -169,6 +171,9 @@ class GatedCluster:
 
         return await self._gate.through("write", sent)
 
+    async def server_time(self) -> Any:
+        return await self._gate.through("get", self._real.server_time)
+
     async def logs(self, *args: Any, **options: Any) -> Any:
         return await self._gate.through("logs", lambda: self._real.logs(*args, **options))
 
@@ -220,7 +225,7 @@ class Process:
         self.alerts = asyncio.Event()
         self.core: Core = assemble(
             Ports(
-                clusters={"c1": GatedCluster(self.gate, cluster, on_send)},
+                clusters={"c1": GatedCluster(self.gate, cluster, on_send)},  # type: ignore[dict-item]  # no watch
                 journal=self.journal,
                 clock=self.clock,
                 queries=GatedQueries(self.gate, queries),

@@ -51,7 +51,7 @@ class Prometheus:
         return tuple(
             Sample({"__name__": "ALERTS", "alertstate": "firing", **labels}, 1.0, at)
             for labels in among.values()
-            if f'alertname="{labels["alertname"]}"' in query and f"|{labels['deployment']}\"" in query
+            if f'alertname="{labels["alertname"]}"' in query and f'|{labels["deployment"]}"' in query
         )
 
     async def range(self, query: str, **options: Any) -> tuple[Series, ...]:

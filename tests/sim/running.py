@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import MutableMapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -31,9 +33,9 @@ def run_schedule(seed: int, scenario: Scenario | None = None) -> Result:
 
     before = structlog.get_config()
 
-    def heard(logger: object, method: str, event: dict[str, object]) -> str:
+    def heard(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
         if event.get("event") in ("work_failed", "loop_failed") and event.get("exc_info"):
-            worlds[0].failed(event)
+            worlds[0].failed(dict(event))
         raise structlog.DropEvent
 
     structlog.configure(processors=[heard], cache_logger_on_first_use=False)

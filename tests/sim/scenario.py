@@ -11,7 +11,7 @@ from remediator.playbooks.model import LoadedPlaybook
 from tests.support.world import load, restart_playbook
 
 ERRORS = {"promql": {"query": 'errors{d="${alert.labels.deployment}"}', "success": "< 1", "failure": "> 5"}}
-ROLLOUT = {"rollout": {}}
+ROLLOUT: dict[str, Any] = {"rollout": {}}
 CALM_AT = 300.0
 """From then on nothing goes wrong any more, and everything must end."""
 
@@ -214,5 +214,5 @@ def draw(seed: int) -> Scenario:
         "max_attempts": rng.choice((1, 2, 3)),
     }
     s.people = rng.choice((0.0, 0.5, 0.9))
-    s.healed_at_last = chance(0.8)
+    s.healed_at_last = chance(0.9)
     return s

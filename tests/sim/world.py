@@ -60,6 +60,8 @@ class World:
         self._starts = itertools.count(1)
         self.processes: list[Process | None] = [None] * scenario.replicas
         self.people_edit = False
+        self.carried_out: Any = None
+        self._note_what_is_ours()
         self.acknowledged: set[str] = set()
         self.checks = Checks(self)
         self.everybody: list[Process] = []
@@ -96,16 +98,29 @@ class World:
             self._at(at, lambda what=what, name=name: self._edit(what, name))
         for at, index, ahead in s.jumps:
             self._at(at, lambda index=index, ahead=ahead: self._jump(index, ahead))
-        while self.loop.now < CALM_AT and not self.checks.violations:
+        while self.loop.now < CALM_AT and not self.checks.violations:  # noqa: ASYNC110 (virtual time)
             await asyncio.sleep(5.0)
         self._calm()
-        while not self.checks.violations and not self._all_over() and self.loop.now < LONGEST_S:
+        while not (self.checks.violations or self._all_over() or self.loop.now > LONGEST_S):  # noqa: ASYNC110
             await asyncio.sleep(10.0)
         await asyncio.sleep(70.0)  # whatever was still under way has landed
         self.checks.at_the_end()
 
     def say(self, text: str) -> None:
         self.trace.append(f"{self.loop.now:9.3f} {text}")
+
+    def _note_what_is_ours(self) -> None:
+        """While the API server carries a request of ours out, `carried_out` is that request."""
+        real = self.cluster._carry_out
+
+        def carry_out(request: Any, dry_run: bool, *, late: bool = False) -> Any:
+            self.carried_out = None if dry_run else request
+            try:
+                return real(request, dry_run, late=late)
+            finally:
+                self.carried_out = None
+
+        self.cluster._carry_out = carry_out  # type: ignore[method-assign]
 
     def failed(self, event: dict[str, object]) -> None:
         """The product logged an error that it did not expect."""
@@ -139,6 +154,7 @@ class World:
         for process in self.processes:
             if process is not None:
                 process.gate.troubles = []
+                process.clock.ahead = timedelta(0)
 
     def _all_over(self) -> bool:
         (open_,) = self.store.rows("select count(*) from remediations where ended_at is null")[0]
@@ -282,9 +298,12 @@ class World:
 
     def _committed(self, commit: Commit) -> None:
         r = commit.result.remediation if isinstance(commit.result, Committed) else None
-        if r is not None:
-            self.say(f"{commit.by or '-'} {r.id} {r.state.value} v{r.version} e{r.epoch} {r.playbook}: {r.reason[:150]}")
-        elif commit.name not in ("claim", "renew", "accept"):
+        if r is not None and r.reason != self.checks.reasons.get(r.id):
+            self.checks.reasons[r.id] = r.reason
+            self.say(
+                f"{commit.by or '-'} {r.id} {r.state.value} v{r.version} e{r.epoch} {r.playbook}: {r.reason[:150]}"
+            )
+        elif r is None and commit.name not in ("claim", "renew", "accept"):
             self.say(f"{commit.by or '-'} {commit.name}: {str(commit.result)[:150]}")
         self.checks.committed(commit)
         if r is not None and (r.state is State.AWAITING_APPROVAL or r.waiting_for == "ask"):
@@ -347,9 +366,8 @@ class World:
             await asyncio.sleep(1.0)
         await asyncio.sleep(max(until - self.loop.now, 0.0))
         while rows := self.store.rows("select id from pauses where scope = ? and ended_at is null", text):
-            process = next(iter(self.alive()), None)
-            if process is not None:
-                for (row,) in rows:
+            for (row,) in rows:
+                for process in self.alive()[:1]:
                     task = process.do(process.journal.resume(f"p-{row}", "ann", process.clock.now()))
                     await asyncio.wait({task}, timeout=10.0)
                     task.add_done_callback(_forget)

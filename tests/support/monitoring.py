@@ -125,13 +125,14 @@ def rule(name: str, expr: str, *, severity: str = "critical", wait: str = "0s") 
 
 
 class Monitoring:
-    """Prometheus and Alertmanager of one test. Prometheus must exist before the service, Alertmanager's route after it."""
+    """Prometheus and Alertmanager of one test. Prometheus is there before the service, the route is made after it."""
 
     def __init__(self, directory: Path, app: App, *rules: Mapping[str, Any]) -> None:
         self._directory = directory
         (directory / "am").mkdir(parents=True)
         (directory / "prom").mkdir()
-        self.alertmanager = AlertmanagerServer(directory / "am", {"route": {"receiver": "x"}, "receivers": [{"name": "x"}]})
+        nobody = {"route": {"receiver": "x"}, "receivers": [{"name": "x"}]}
+        self.alertmanager = AlertmanagerServer(directory / "am", nobody)
         self.alertmanager.start()
         self.prometheus = PrometheusServer(
             directory / "prom",

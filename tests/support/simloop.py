@@ -1,6 +1,6 @@
 """A seeded event loop with virtual time: the same seed gives the same interleaving of all tasks, in no time at all.
 
-`_run_once` and `_ready` are private to asyncio (CPython 3.11 to 3.14 have them); they are touched here and nowhere else.
+`_run_once` and `_ready` are private to asyncio (CPython 3.11 to 3.14 have them); they are touched only here.
 """
 
 from __future__ import annotations

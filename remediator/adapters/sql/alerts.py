@@ -10,6 +10,9 @@ What a webhook does not tell is when it was sent, so messages are put in order b
     resolved, nothing open                              a duplicate, or never seen firing: ignored, nothing can start
     firing within 10 minutes of the resolve             the same alert, opened again
     firing, the same startsAt long after the resolve    a new interval: Alertmanager lost sight of it and found it again
+
+Nothing that fires is passed over for ever. What is opened again is decided anew, unless its remediation is still at
+work. A re-send is decided anew when nothing was done about it: no playbook matched, or the last ending had no effect.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, true, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, true, update
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import UpdateBase
 
@@ -36,14 +39,17 @@ from remediator.adapters.sql.values import (
     to_us,
 )
 from remediator.alerts.alert import Alert
-from remediator.remediation.journal import Accepted, AlertRecord
+from remediator.remediation.journal import Accepted, AlertRecord, AlreadyDecided
 from remediator.remediation.state import State
 
 SAME_ALERT_WITHIN = timedelta(minutes=10)
 """A refire this soon after the resolve is the same alert: Alertmanager restarts and missed scrapes make such gaps."""
 
 NOT_AGAIN_WITHIN = timedelta(minutes=5)
-"""Before this much time since an ending without effect, a re-send is not evaluated anew."""
+"""Before this much time since an ending without effect, a re-send is not evaluated anew; nor, where no playbook
+matched, since the message before."""
+
+NOT_RESENT = "not re-sent"
 
 LOOK_UP_AT_ONCE = 400
 """Fingerprints per SELECT: SQLite takes 999 parameters in old builds."""
@@ -52,6 +58,7 @@ PREFIX = "a-"
 
 REMEDIATION = "remediation:"
 JOINED = "joined:"
+RESOLVED = "resolved:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,9 @@ class _Interval:
     resolved_at: int | None
     undecided_at: int | None
     again_at: int | None
-    """From when on a re-send is evaluated anew: its last remediation ended without effect. None = it is not."""
+    """From when on a re-send is evaluated anew: nothing was done about it. None = it is not."""
+    reopened_at: int | None
+    """From when on a refire is evaluated anew: nothing is at work on it. None = it is not."""
     latest: bool = True
     write_body: bool = False
 
@@ -199,19 +208,29 @@ def _look_up(connection: Connection, fingerprints: Iterable[str]) -> dict[_Key, 
                 resolved_at=row.resolved_at,
                 undecided_at=row.undecided_at,
                 again_at=_again_at(row),
+                reopened_at=_reopened_at(row),
                 write_body=row.no_body,
             )
     return found
 
 
 def _again_at(row: AnyRow) -> int | None:
-    if row.remediation_id is None:
-        return None
+    if row.remediation_id is None:  # a playbook may have been loaded since
+        return int(row.last_seen_at) + span_us(NOT_AGAIN_WITHIN)
     if row.seq is None:
         return 0  # its remediation is so old that retention took it
     if row.ended_at is None or row.had_effect or row.state == State.REJECTED.value:
         return None
     return int(row.ended_at) + span_us(NOT_AGAIN_WITHIN)
+
+
+def _reopened_at(row: AnyRow) -> int | None:
+    """After an effect at once: the guards (cooldown, max_attempts) answer, and people hear that it did not last."""
+    if row.seq is None:
+        return 0
+    if row.ended_at is None:
+        return None
+    return 0 if row.had_effect else int(row.ended_at) + span_us(NOT_AGAIN_WITHIN)
 
 
 def _take(present: _Interval | None, alert: Alert, now: int) -> tuple[str, _Interval | None]:
@@ -239,14 +258,16 @@ def _take(present: _Interval | None, alert: Alert, now: int) -> tuple[str, _Inte
             resolved_at=None,
             undecided_at=now,
             again_at=None,
+            reopened_at=None,
         )
+    again_at = present.again_at if present.resolved_at is None else present.reopened_at
     present.resolved_at = present.ends_at = None
     present.latest_start_at = max(present.latest_start_at, starts)
     present.last_seen_at = max(present.last_seen_at, now)
     present.alert = alert
-    if present.undecided_at is None and present.again_at is not None:
+    if present.undecided_at is None and again_at is not None:
         # Not lost when it is too early: it is decided as soon as the time has come.
-        present.undecided_at = max(now, present.again_at)
+        present.undecided_at = max(now, again_at)
         present.write_body = True  # evaluated anew means on what it says now
         return "new", present
     return "known", present
@@ -360,6 +381,7 @@ def _record(row: AnyRow) -> AlertRecord:
         resolved_at=maybe_time(row.resolved_at),
         verdict="" if row.undecided_at is not None else row.verdict,
         detail=row.detail,
+        undecided_since=maybe_time(row.undecided_at),
     )
 
 
@@ -388,31 +410,40 @@ def row_ids(ids: Iterable[str]) -> list[int]:
     return [int(number) for number in numbers if number.isdecimal()]
 
 
-_DECIDE = update(alerts).where(alerts.c.id == bindparam("row_id"))
+_DECIDE = (
+    update(alerts)
+    .where(alerts.c.id == bindparam("row_id"), alerts.c.undecided_at.is_not(None))
+    .values(verdict=bindparam("to_verdict"), remediation_id=bindparam("to_remediation"), detail="", undecided_at=None)
+)
+_DECIDE_OVER = _DECIDE.where(alerts.c.resolved_at.is_not(None))
+"""It may fire again since it was looked at: then it is still to be decided."""
 
 
 def decide(connection: Connection, verdicts: Mapping[str, str], now: datetime) -> None:
-    """Alert id -> verdict text. `remediation:ID` and `joined:ID` also tie the alert to that remediation."""
-    rows: list[dict[str, Any]] = []
+    """Alert id -> verdict text, of those still undecided. `remediation:ID` and `joined:ID` also tie the alert to that
+    remediation; `resolved: ...` is no verdict for what fires again by now."""
+    plain: list[dict[str, Any]] = []
+    over: list[dict[str, Any]] = []
     for alert_id, verdict in verdicts.items():
         tied = [verdict.removeprefix(p) for p in (REMEDIATION, JOINED) if verdict.startswith(p)]
+        rows = over if verdict.startswith(RESOLVED) else plain
         for row_id in row_ids([alert_id]):
             rows.append({"row_id": row_id, "to_verdict": verdict, "to_remediation": tied[0] if tied else None})
-    if rows:
-        connection.execute(
-            _DECIDE.values(
-                verdict=bindparam("to_verdict"), remediation_id=bindparam("to_remediation"), undecided_at=None
-            ),
-            rows,
-        )
+    for statement, rows in ((_DECIDE, plain), (_DECIDE_OVER, over)):
+        if rows:
+            connection.execute(statement, rows)
 
 
 def tie(connection: Connection, ids: Sequence[str], verdict: str, remediation_id: str, episode_id: str) -> None:
-    """These alerts belong to this remediation now, and are decided."""
+    """These alerts belong to this remediation now, and are decided. Raises: AlreadyDecided (one of them is)."""
+    mine = alerts.c.id.in_(row_ids(ids))
+    found = connection.execute(select(alerts.c.id, alerts.c.undecided_at).where(mine).with_for_update()).all()
+    if decided := [f"{PREFIX}{row.id}" for row in found if row.undecided_at is None]:
+        raise AlreadyDecided(f"{', '.join(decided)} has its verdict by now")
     connection.execute(
         update(alerts)
-        .where(alerts.c.id.in_(row_ids(ids)))
-        .values(verdict=verdict, remediation_id=remediation_id, episode_id=episode_id, undecided_at=None)
+        .where(mine)
+        .values(verdict=verdict, remediation_id=remediation_id, episode_id=episode_id, detail="", undecided_at=None)
     )
 
 
@@ -427,5 +458,30 @@ def resolve(connection: Connection, ids: Sequence[str], now: datetime) -> int:
         update(alerts)
         .where(alerts.c.id.in_(row_ids(ids)), alerts.c.resolved_at.is_(None))
         .values(resolved_at=to_us(now), ends_at=to_us(now))
+    )
+    return closed.rowcount
+
+
+def close_unsent(connection: Connection, now: datetime, silent: timedelta, limit: int) -> int:
+    """Close open intervals that no message spoke of for longer than `silent`. Returns how many, at most `limit`.
+
+    Not what is still to be decided, nor what a remediation is at work on: that ends by itself.
+    """
+    before = to_us(now - silent)
+    unfinished = select(remediations.c.id).where(remediations.c.ended_at.is_(None))
+    some = (
+        select(alerts.c.id)
+        .where(
+            alerts.c.resolved_at.is_(None),
+            # Not needed for the meaning; it is what the index knows.
+            alerts.c.first_seen_at < before,
+            alerts.c.last_seen_at < before,
+            alerts.c.undecided_at.is_(None),
+            or_(alerts.c.remediation_id.is_(None), alerts.c.remediation_id.not_in(unfinished)),
+        )
+        .limit(limit)
+    )
+    closed = connection.execute(
+        update(alerts).where(alerts.c.id.in_(some)).values(resolved_at=to_us(now), detail=NOT_RESENT)
     )
     return closed.rowcount

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
+from remediator.adapters.sql import outbox
 from remediator.adapters.sql.schema import alerts, episodes, remediations
 from remediator.adapters.sql.values import AnyRow, from_us, maybe_time, ref_from_key, span_us, to_us
+from remediator.people.outbox_rows import OutboxMessage
 from remediator.remediation.journal import Episode
+
+PAGE = 200
 
 
 def ensure(connection: Connection, episode_id: str, cluster: str, root_key: str, now: datetime) -> str:
@@ -47,8 +52,8 @@ def count_ladder(connection: Connection, episode_id: str) -> None:
     connection.execute(update(episodes).where(episodes.c.id == episode_id).values(ladders=episodes.c.ladders + 1))
 
 
-def close_quiet(connection: Connection, now: datetime, quiet: timedelta) -> int:
-    """Close what has been over for `quiet`: every alert resolved, every remediation ended, all of it that long ago."""
+def _is_quiet(now: datetime, quiet: timedelta) -> ColumnElement[bool]:
+    """Open, and over for `quiet`: every alert resolved, every remediation ended, all of it that long ago."""
     before = to_us(now) - span_us(quiet)
     of_alert = select(alerts.c.id).where(
         alerts.c.episode_id == episodes.c.id,
@@ -58,14 +63,31 @@ def close_quiet(connection: Connection, now: datetime, quiet: timedelta) -> int:
         remediations.c.episode_id == episodes.c.id,
         or_(remediations.c.ended_at.is_(None), remediations.c.ended_at > before),
     )
-    closed = connection.execute(
-        update(episodes)
-        .where(
-            episodes.c.closed_at.is_(None),
-            episodes.c.opened_at <= before,
-            ~of_alert.exists(),
-            ~of_remediation.exists(),
-        )
-        .values(closed_at=to_us(now))
+    return and_(
+        episodes.c.closed_at.is_(None),
+        episodes.c.opened_at <= before,
+        ~of_alert.exists(),
+        ~of_remediation.exists(),
     )
-    return closed.rowcount
+
+
+def quiet_ones(connection: Connection, now: datetime, quiet: timedelta) -> tuple[str, ...]:
+    """Oldest first, at most a page: the next look finds the rest."""
+    query = select(episodes.c.id).where(_is_quiet(now, quiet)).order_by(episodes.c.opened_at).limit(PAGE)
+    return tuple(connection.scalars(query))
+
+
+def close_quiet(
+    connection: Connection,
+    now: datetime,
+    quiet: timedelta,
+    messages: Mapping[str, Sequence[OutboxMessage]] | None = None,
+) -> int:
+    """Close what is quiet, with `messages` only what it names. What stirred since it was looked at is not told."""
+    closing = update(episodes).where(_is_quiet(now, quiet)).values(closed_at=to_us(now))
+    if messages is not None:
+        closing = closing.where(episodes.c.id.in_(list(messages)))
+    closed = connection.scalars(closing.returning(episodes.c.id)).all()
+    for episode in closed:
+        outbox.store(connection, (messages or {}).get(episode, ()), now)
+    return len(closed)

@@ -146,7 +146,8 @@ def broken_at(connection: Connection, remediation_id: str) -> int | None:
     head = Head()
     for row in rows:
         content = row._asdict()
-        whole = row.seq == head.seq + 1 and row.prev_hash == head.hash and row.hash == line_hash(content)
+        # The hash covers seq and prev_hash, so a line that is missing or moved shows as well.
+        whole = row.prev_hash == head.hash and row.hash == line_hash(content)
         if row.facts_hash is not None:
             text = row.facts_json
             whole = whole and text is not None and hashlib.sha256(text.encode()).hexdigest() == row.facts_hash

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from remediator.actions.view import Revision
 from remediator.adapters.sql import alerts as alerts_sql
 from remediator.adapters.sql import attempts as attempts_sql
@@ -23,7 +25,7 @@ from remediator.adapters.sql import retention as retention_sql
 from remediator.adapters.sql import revisions as revisions_sql
 from remediator.adapters.sql.engine import Database, SqliteFile, SqliteMemory
 from remediator.adapters.sql.inline import Faults, InlineWriter
-from remediator.adapters.sql.writer import Hooks, ThreadWriter, Writer
+from remediator.adapters.sql.writer import GROUP_LIMIT, Hooks, ThreadWriter, Writer
 from remediator.alerts.alert import Alert
 from remediator.guardrails.facts import Arrival, Pause, Run
 from remediator.objects import ObjectRef
@@ -54,13 +56,14 @@ class SqlJournal:
         self._writer = writer
 
     @classmethod
-    def open_file(cls, path: Path, *, hooks: Hooks | None = None) -> SqlJournal:
+    def open_file(cls, path: Path, *, hooks: Hooks | None = None, queue: int = GROUP_LIMIT) -> SqlJournal:
         """The journal of the service: one file, held by this process alone, migrated, with its own threads.
 
-        Blocks for as long as a migration takes. Raises: JournalUnavailable.
+        `queue`: alerts that may wait for a commit; beyond it `accept` refuses at once. Blocks for as long as a migration
+        takes. Raises: JournalUnavailable.
         """
         database = SqliteFile(path)
-        return cls(database, ThreadWriter(database, alerts_sql.accept, hooks=hooks))
+        return cls(database, ThreadWriter(database, alerts_sql.accept, hooks=hooks, grouped_limit=queue))
 
     @classmethod
     def in_memory(cls, database: SqliteMemory | None = None, *, faults: Faults | None = None) -> SqlJournal:
@@ -90,20 +93,23 @@ class SqlJournal:
     async def recent_alerts(self, limit: int) -> tuple[AlertRecord, ...]:
         return await self._writer.read(lambda c: alerts_sql.recent(c, limit))
 
-    async def resolve_alerts(self, ids: Sequence[str], now: datetime) -> int:
-        """Close these intervals, because Prometheus proved that they no longer fire: resolved webhooks may never come.
-
-        Returns how many were open.
-        """
-        return await self._writer.control("resolve_alerts", lambda c: alerts_sql.resolve(c, ids, now))
+    async def close_unsent(self, now: datetime, silent: timedelta) -> int:
+        closed = 0
+        while True:
+            rows = await self._writer.control(
+                "close_unsent", lambda c: alerts_sql.close_unsent(c, now, silent, retention_sql.BATCH)
+            )
+            closed += rows
+            if rows < retention_sql.BATCH:
+                return closed
 
     # Remediations ---------------------------------------------------------------------------------------------------
 
     async def open(self, remediation: Remediation, now: datetime) -> Remediation | None:
         return await self._writer.control("open", lambda c: remediations_sql.open_new(c, remediation, now))
 
-    async def join(self, decision: Decision, now: datetime) -> None:
-        await self._writer.control("join", lambda c: remediations_sql.join(c, decision, now))
+    async def join(self, decision: Decision, now: datetime, messages: Sequence[OutboxMessage] = ()) -> None:
+        await self._writer.control("join", lambda c: remediations_sql.join(c, decision, now, messages))
 
     async def unfinished(self, cluster: str, root: ObjectRef) -> tuple[Remediation, ...]:
         return await self._writer.read(lambda c: remediations_sql.unfinished(c, cluster, root))
@@ -192,8 +198,13 @@ class SqlJournal:
     async def episode(self, episode_id: str) -> Episode | None:
         return await self._writer.read(lambda c: episodes_sql.get(c, episode_id))
 
-    async def close_episodes(self, now: datetime, quiet: timedelta) -> int:
-        return await self._writer.control("close_episodes", lambda c: episodes_sql.close_quiet(c, now, quiet))
+    async def quiet_episodes(self, now: datetime, quiet: timedelta) -> Mapping[str, Remediation | None]:
+        return await self._writer.read(lambda c: remediations_sql.last_of_quiet_episodes(c, now, quiet))
+
+    async def close_episodes(
+        self, now: datetime, quiet: timedelta, messages: Mapping[str, Sequence[OutboxMessage]] | None = None
+    ) -> int:
+        return await self._writer.control("close_episodes", lambda c: episodes_sql.close_quiet(c, now, quiet, messages))
 
     async def knows_effect(self, effect_id: str) -> bool:
         return await self._writer.read(lambda c: attempts_sql.knows_effect(c, effect_id))
@@ -221,7 +232,13 @@ class SqlJournal:
         return await self._writer.control("pause", lambda c: pauses_sql.add(c, scope, who, why, until, now))
 
     async def resume(self, pause_id: str, who: str, now: datetime) -> bool:
-        return await self._writer.control("resume", lambda c: pauses_sql.end(c, pause_id, who, now))
+        def end(connection: Connection) -> bool:
+            ended = pauses_sql.end(connection, pause_id, who, now)
+            if ended:
+                remediations_sql.wake(connection, now)
+            return ended
+
+        return await self._writer.control("resume", end)
 
     async def pauses(self, now: datetime) -> tuple[Pause, ...]:
         return await self._writer.read(lambda c: pauses_sql.live(c, now))

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, and_, case, func, insert, or_, select, update
 from remediator.adapters.sql import alerts as alert_rows
 from remediator.adapters.sql import attempts, episodes, events, outbox, reservations, revisions
 from remediator.adapters.sql.events import Head, NewEvent
-from remediator.adapters.sql.schema import counters, remediations
+from remediator.adapters.sql.schema import alerts, counters, remediations
 from remediator.adapters.sql.values import AnyRow, maybe_time, maybe_us, span_us, to_us
 from remediator.objects import ObjectRef
 from remediator.people.outbox_rows import OutboxMessage
@@ -27,6 +27,8 @@ from remediator.remediation.state import Remediation, State, dump, load
 
 OPENED = "opened"
 """Type of the first line of every remediation's record."""
+
+WAIT_FOR_A_PAUSE = (State.HELD, State.APPROVED, State.WAITING)
 
 
 def get(connection: Connection, remediation_id: str) -> Remediation | None:
@@ -55,6 +57,28 @@ def unfinished(connection: Connection, cluster: str, root: ObjectRef) -> tuple[R
     return tuple(map(load, rows))
 
 
+def last_of_quiet_episodes(connection: Connection, now: datetime, quiet: timedelta) -> dict[str, Remediation | None]:
+    """The quiet episodes, each with its remediation that was the last to end; one that only observed does not count.
+
+    None where an alert was closed without an end: that nobody sends it any more does not prove that it is over.
+    """
+    silent = select(alerts.c.id).where(alerts.c.episode_id == remediations.c.episode_id, alerts.c.ends_at.is_(None))
+    found: dict[str, Remediation | None] = {}
+    for episode in episodes.quiet_ones(connection, now, quiet):
+        doc = connection.scalar(
+            select(remediations.c.doc)
+            .where(
+                remediations.c.episode_id == episode,
+                remediations.c.state != State.OBSERVED.value,
+                ~silent.exists(),
+            )
+            .order_by(remediations.c.ended_at.desc(), remediations.c.seq.desc())
+            .limit(1)
+        )
+        found[episode] = None if doc is None else load(doc)
+    return found
+
+
 # Beginning ------------------------------------------------------------------------------------------------------------
 
 
@@ -62,6 +86,7 @@ def open_new(connection: Connection, remediation: Remediation, now: datetime) ->
     """Create it with its episode and decide its alerts; None when a gathering one of its root exists by now.
 
     The same id again is the same call again, after an answer that got lost: what is stored comes back.
+    Raises: AlreadyDecided.
     """
     stored = get(connection, remediation.id)
     if stored is not None:
@@ -198,11 +223,16 @@ def commit(
         reservations.pass_on(connection, r.id, child.id)
         alert_rows.pass_on(connection, r.alerts, child.id)
         _insert(connection, child, now, had_effect=had_effect)
+    if r.alerts_quiet:
+        # Resolved messages may be switched off, and none comes for what is silenced.
+        alert_rows.resolve(connection, r.alerts, now)
     if decision.release:
         reservations.release(connection, r.id, now)
     if decision.refund:
         reservations.refund(connection, r.id, now)
-    if r.ended and child is None and had_effect:
+    # Inconclusive counts at once: its lock is free, and the next attempt must not slip in before it ends.
+    over = r.state is State.INCONCLUSIVE or (r.ended and child is None)
+    if over and had_effect and decision.came_from is not State.INCONCLUSIVE:
         episodes.count_ladder(connection, r.episode)
     if decision.known_bad is not None:
         revisions.mark_known_bad(connection, r.cluster, *decision.known_bad, now)
@@ -219,8 +249,8 @@ def commit(
     return Committed(remediation=r)
 
 
-def join(connection: Connection, decision: Decision, now: datetime) -> None:
-    """Commit a `Joined` and decide its alerts. Raises: StaleRemediation."""
+def join(connection: Connection, decision: Decision, now: datetime, messages: Sequence[OutboxMessage]) -> None:
+    """Commit a `Joined` and decide its alerts. Raises: StaleRemediation, AlreadyDecided."""
     joined = decision.event
     assert isinstance(joined, Joined)
     commit(
@@ -230,7 +260,7 @@ def join(connection: Connection, decision: Decision, now: datetime) -> None:
         holder="",
         reserve=None,
         child=None,
-        messages=(),
+        messages=messages,
         facts=None,
         keep_claim=True,
     )
@@ -318,6 +348,27 @@ def renew(connection: Connection, holder: str, ids: Sequence[str], now: datetime
         .returning(remediations.c.id)
     )
     return frozenset(renewed)
+
+
+def wake(connection: Connection, now: datetime) -> None:
+    """A pause is over: what may have waited for its end is due at once. A `wait` step waits its time, and a question
+    its answer."""
+    rows = connection.execute(
+        select(remediations.c.id, remediations.c.doc).where(
+            remediations.c.ended_at.is_(None),
+            remediations.c.state.in_([state.value for state in WAIT_FOR_A_PAUSE]),
+            remediations.c.wake_at > to_us(now),
+        )
+    ).all()
+    for row in rows:
+        r = load(row.doc)
+        if r.due is None or r.due <= now or (r.state is State.WAITING and r.waiting_for not in ("pause", "guard")):
+            continue
+        r = replace(r, due=now)
+        # No transition: whoever moves it at this moment does it on what he knows, and sets the next time himself.
+        connection.execute(
+            update(remediations).where(remediations.c.id == r.id).values(wake_at=to_us(now), doc=dump(r))
+        )
 
 
 def next_due(connection: Connection, busy: Sequence[str], holder: str = "") -> datetime | None:

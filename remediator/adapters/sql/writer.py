@@ -174,9 +174,18 @@ class _Transaction:
 class ThreadWriter:
     """The writer of the service: one thread for writes, a few for reads, one for checkpoints."""
 
-    def __init__(self, database: Database, group: Group, *, hooks: Hooks | None = None, readers: int = READERS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        group: Group,
+        *,
+        hooks: Hooks | None = None,
+        readers: int = READERS,
+        grouped_limit: int = GROUP_LIMIT,
+    ) -> None:
         self._database = database
         self._group = group
+        self._grouped_limit = grouped_limit
         self._hooks = hooks
         self._ready = threading.Condition()
         self._control: deque[_Job[Any]] = deque()
@@ -207,7 +216,7 @@ class ThreadWriter:
     async def grouped(self, delivery: Any, size: int) -> Any:
         job: _Job[Any] = self._job("accept", None, delivery, size)
         with self._ready:
-            self._check_room(self._grouped_size, GROUP_LIMIT)
+            self._check_room(self._grouped_size, self._grouped_limit)
             self._grouped.append(job)
             self._grouped_size += size
             self._ready.notify()
