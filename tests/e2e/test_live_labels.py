@@ -49,7 +49,9 @@ async def test_live_labels_lead_to_the_workload(
     with KubeStateMetrics(tmp_path / "ksm", control_plane) as ksm:
         scrape["static_configs"] = [{"targets": [ksm.address], "labels": KSM_SELF}]
         targets = {"kube-state-metrics": scrape}
-        with PrometheusServer(tmp_path / "prom", rules=rules(namespace), targets=targets, interval="500ms") as prometheus:
+        with PrometheusServer(
+            tmp_path / "prom", rules=rules(namespace), targets=targets, interval="500ms"
+        ) as prometheus:
             names = {r["alert"] for r in rules(namespace)}
             wait_until(
                 lambda: names <= {a["labels"]["alertname"] for a in prometheus.alerts()}, timeout_s=60, what="all fire"

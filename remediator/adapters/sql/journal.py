@@ -59,8 +59,8 @@ class SqlJournal:
     def open_file(cls, path: Path, *, hooks: Hooks | None = None, queue: int = GROUP_LIMIT) -> SqlJournal:
         """The journal of the service: one file, held by this process alone, migrated, with its own threads.
 
-        `queue`: alerts that may wait for a commit; beyond it `accept` refuses at once. Blocks for as long as a migration
-        takes. Raises: JournalUnavailable.
+        `queue`: alerts that may wait for a commit; beyond it `accept` refuses at once. Blocks for as long as a
+        migration takes. Raises: JournalUnavailable.
         """
         database = SqliteFile(path)
         return cls(database, ThreadWriter(database, alerts_sql.accept, hooks=hooks, grouped_limit=queue))
