@@ -154,6 +154,8 @@ async def test_reserving_anew_is_one_run_again(journal: SqlJournal) -> None:
     refunded, running = await journal.runs(NOW + MINUTE, HOUR)
     assert (refunded.tokens_back, running.tokens_back) == (True, False)
     assert (refunded.ended_at, running.ended_at) == (NOW, None)
+    await ended(journal, again, now=NOW + HOUR)
+    assert [run.ended_at for run in await journal.runs(NOW + HOUR, 2 * HOUR)] == [NOW, NOW + HOUR]
 
 
 async def test_own_locks_and_tokens_are_no_obstacle(journal: SqlJournal) -> None:
