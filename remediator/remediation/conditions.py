@@ -183,6 +183,11 @@ def asking(d: Draft) -> bool:
     return d.r.waiting_for == "ask"
 
 
+def asked_about_an_action(d: Draft) -> bool:
+    """The question is whether a step that came out differently may be done all the same."""
+    return asking(d) and bool(step_of(d).action)
+
+
 def on_timer(d: Draft) -> bool:
     return d.r.waiting_for == "timer"
 

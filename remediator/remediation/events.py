@@ -53,12 +53,14 @@ class StepPlanned:
     """A later step was planned and guarded in its turn. `plan` is None when that was not possible.
 
     `differs` says how it departs from what was approved, other than by our own recorded effects; empty = it does not.
+    `digest` is that of the step as it would be done now, which people are then asked about.
     """
 
     plan: Plan | None
     verdicts: tuple[Verdict, ...]
     explanation: str
     differs: str = ""
+    digest: str = ""
     worse: bool = False
     """For a denied step: whether the target is measurably worse than at planning."""
 

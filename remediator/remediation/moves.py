@@ -271,6 +271,18 @@ def take_step_plan(d: Draft) -> None:
     d.set(plan=d.event.plan, verdicts=d.event.verdicts, reason=d.event.explanation)
 
 
+def ask_again(d: Draft) -> None:
+    """A later step would do something else than was agreed to: people are asked about what it would do now."""
+    spec = d.r.spec
+    assert spec is not None
+    take_step_plan(d)
+    expires = d.now + spec.approval.expires
+    d.set(waiting_for="ask", due=None, deadline=expires, approval_expires=expires, consents=(), digest=d.event.digest)
+    d.set(reason=f"step {d.r.step + 1} would do something else now: {d.event.differs}")
+    d.set(told=tuple(t for t in d.get("told") if t != Notice.PROPOSED.value))
+    d.tell(Notice.PROPOSED)
+
+
 def act_again(d: Draft) -> None:
     d.set(waiting_for="", act_by=d.now + ACT_WITHIN, due=d.now)
 

@@ -17,7 +17,7 @@ from remediator.actions.digest import DigestStep, digest
 from remediator.actions.render import render
 from remediator.actions.view import View
 from remediator.actions.workload import template_hash
-from remediator.errors import Conflict, EffectError, Refused, TargetGone, Unavailable
+from remediator.errors import Conflict, EffectError, ReadError, Refused, TargetGone, Unavailable
 from remediator.guardrails.explain import explain
 from remediator.guardrails.order import evaluate
 from remediator.guardrails.verdict import Answer, Verdict
@@ -29,6 +29,7 @@ from remediator.remediation.events import PlanMade, StepPlanned
 from remediator.remediation.fact_reading import FactReader
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.proposing import NoProposal, Proposal, Proposer, denied, not_seen
+from remediator.remediation.reading import read_view
 from remediator.remediation.scopes import Scopes
 from remediator.remediation.state import Plan, PlannedStep, Remediation, State
 from remediator.remediation.verifier import Verifier
@@ -122,6 +123,7 @@ class Planner:
             verdicts=verdicts,
             explanation=explain(verdicts, subject=_subject(r.plan)),
             differs=_difference(r, approved, planned) or _unmet(verdicts),
+            digest=self._digest(r, proposals),
         )
 
     async def guard(self, r: Remediation) -> tuple[Verdict, ...]:
@@ -164,6 +166,15 @@ class Planner:
         return (*evaluate(replace(facts, planned_at=r.plan.made_at if began else facts.now)), *verdicts)
 
     # --- reading and proposing ------------------------------------------------------------------------------------
+
+    async def pods_of(self, r: Remediation, workload: Object) -> tuple[Object, ...]:
+        """The pods of a workload, for what an undo would take; none where they cannot be read (then it takes all)."""
+        ref = ref_of(workload)
+        try:
+            view = await read_view(self._clusters[r.cluster], self._journal, ref, ref, self._clock.now())
+        except ReadError:
+            return ()
+        return view.pods
 
     def _cannot(self, r: Remediation, verdicts: tuple[Verdict, ...]) -> PlanMade:
         what = f"{r.playbook} on {r.target}" if r.target else r.playbook

@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 import structlog
 
 from remediator.actions.change import Effect, Patch
+from remediator.actions.workload import read_workload, takes_by_rollout
 from remediator.errors import JournalUnavailable
 from remediator.guardrails.explain import explain
 from remediator.guardrails.facts import EffectiveLimits
 from remediator.guardrails.verdict import Answer, gravest
-from remediator.objects import Object
+from remediator.objects import WORKLOADS, Object
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.playbooks.model import Playbook
 from remediator.ports import Clock
@@ -329,7 +330,10 @@ class Runner:
                     return over
                 return await self._plan(r)
             case State.AWAITING_APPROVAL | State.SNOOZED:
-                return await self._verifier.watch(r)
+                watched = await self._verifier.watch(r)
+                if watched.quiet_since or watched.resolved or r.quiet_since or r.unproven:
+                    return watched
+                return await self._planner.plan(r)  # the guards as they are now, shown beside the proposal
             case State.APPROVED:
                 return await self._verifier.over(r) or await self._planner.plan(r)
             case State.RESERVED | State.ACTING | State.UNDOING:
@@ -381,7 +385,7 @@ class Runner:
         """Asked between the last look and the attempt row. The first effect was guarded a moment ago, when it was
         planned."""
         if r.undoing:
-            return None
+            return await self._undo_look(r, effect, looked)
         fresh = r.plan is not None and timedelta(0) <= self._clock.now() - r.plan.made_at <= FRESH
         if fresh and r.effect == 0 and isinstance(effect, Patch):
             return None
@@ -393,6 +397,19 @@ class Runner:
         detail = explain(verdicts, subject=subject_of(r))
         no: ActAnswer = "hold" if asks or answer is Answer.HOLD else "deny"
         return Acted(effect_id=r.effect_id, answer=no, detail=detail)
+
+    async def _undo_look(self, r: Remediation, effect: Effect, looked: Object) -> Acted | None:
+        """An undo never takes the last healthy copy away."""
+        if not isinstance(effect, Patch) or looked.get("kind") not in WORKLOADS:
+            return None
+        workload = read_workload(looked)
+        after = next((c.after for c in effect.changes if c.path == ("spec", "replicas")), workload.desired)
+        pods = await self._planner.pods_of(r, looked) if effect.replace else ()
+        takes = takes_by_rollout(workload, pods) if effect.replace else max(0, workload.available - int(after or 0))
+        if takes == 0 or workload.available - takes >= 1:
+            return None
+        detail = f"not undone: {workload.available} healthy, the undo would take {takes} of them"
+        return Acted(effect_id=r.effect_id, answer="deny", detail=detail)
 
     async def _wait(self, r: Remediation) -> Event:
         if over := await self._verifier.over(r):

@@ -103,7 +103,7 @@ def question(r: Remediation) -> str:
     """What people are asked between two steps, now; empty when nothing is."""
     if r.state is not State.WAITING or r.waiting_for != "ask" or r.spec is None:
         return ""
-    return r.spec.steps[r.step].ask
+    return r.spec.steps[r.step].ask or r.reason
 
 
 def story_of(

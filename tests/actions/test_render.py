@@ -228,6 +228,23 @@ def test_still_before_sees_touched_paths_only(edit, said):
     assert answer is None if said is None else said in (answer or "")
 
 
+@pytest.mark.parametrize(
+    ("path", "before", "said"),
+    [
+        pytest.param(
+            RESTARTED, "a", "spec.template.metadata.annotations[kubectl.kubernetes.io/restartedAt]", id="a key"
+        ),
+        pytest.param(("spec", "x.y"), 1, "spec[x.y] is absent now, the plan saw 1", id="a dot in a key"),
+        pytest.param(("spec", "x"), "a" * 60, f"the plan saw {'a' * 60}", id="60 characters are shown"),
+        pytest.param(("spec", "x"), "a" * 61, f"the plan saw {'a' * 57}...", id="61 are cut"),
+        pytest.param(("spec", "x"), {"b": 1, "a": [2]}, 'the plan saw {"a":[2],"b":1}', id="a mapping"),
+    ],
+)
+def test_still_before_is_said_in_one_short_line(path, before, said):
+    answer = still_before(patch(deployment(), FieldChange(path, before, "new")), deployment())
+    assert said in (answer or "")
+
+
 def test_pods_are_chosen_late_so_there_is_nothing_to_compare():
     rule = PodRule(namespace=NS, select="oldest", owner_uids=("u",))
     assert still_before(Evict(pod=rule), pod("a", deployment())) is None

@@ -169,6 +169,12 @@ def test_a_revision_number_that_is_no_number_is_skipped():
     assert "(revision 2)" in change.summary
 
 
+def test_a_revision_without_a_template_is_skipped():
+    obj = statefulset(3, image="shop/api:2")
+    empty = {**controller_revision(obj, 2, "x"), "data": {"spec": {}}}
+    assert "(revision 1)" in plan("previous", view(obj, revisions=(controller_revision(obj, 1, "i:1"), empty))).summary
+
+
 def test_a_rollout_in_progress_may_be_rolled_back():
     rolling = deployment(3, image="shop/api:3", updated=1, total=4, reason="ReplicaSetUpdated")
     assert plan("previous", view(rolling, revisions=history("2", "3"))).effects

@@ -66,6 +66,7 @@ def awaiting(**changes: Any):
 APPROVED = replace(awaiting(), state=S.APPROVED)
 
 ASK_FIRST = playbook(steps=[{"ask": "Sure?"}, {"action": "rollout_restart"}])
+ASK_LAST = playbook(steps=[{"action": "rollout_restart"}, {"ask": "Better now?"}])
 AGREED = replace(
     RESERVED,
     mode="approve",
@@ -217,10 +218,16 @@ CASES: list[tuple[str, Remediation, Any, State]] = [
         S.ACTING,
     ),
     (
-        "step differs from what was approved",
+        "step differs from what was approved: people are asked again",
         two_steps(state=S.WAITING, step=1),
-        StepPlanned(plan=plan(), verdicts=(), explanation="", differs="other fields"),
-        S.ESCALATED,
+        StepPlanned(plan=plan(), verdicts=(), explanation="", differs="other fields", digest="d2"),
+        S.WAITING,
+    ),
+    (
+        "asked about a step that differs, yes",
+        two_steps(state=S.WAITING, step=1, waiting_for="ask", digest="d2"),
+        Approved(who="ann", digest="d2"),
+        S.ACTING,
     ),
     (
         "step held",
@@ -255,13 +262,13 @@ CASES: list[tuple[str, Remediation, Any, State]] = [
     ),
     (
         "asked, yes",
-        two_steps(state=S.WAITING, waiting_for="ask", digest="d1"),
+        replace(ACTING, spec=ASK_FIRST, state=S.WAITING, waiting_for="ask", digest="d1"),
         Approved(who="ann", digest="d1"),
         S.WAITING,
     ),
     (
         "asked last, yes",
-        replace(ACTING, state=S.WAITING, waiting_for="ask", digest="d1"),
+        replace(ACTING, spec=ASK_LAST, step=1, state=S.WAITING, waiting_for="ask", digest="d1"),
         Approved(who="ann", digest="d1"),
         S.VERIFYING,
     ),

@@ -540,3 +540,43 @@ async def test_a_budget_that_never_allows_ends_with_a_person() -> None:
     r = await world.run_until("escalated", within_s=3600)
     assert r.outcome is StepOutcome.STOPPED
     assert await world.journal.unfinished("c1", API) == ()
+
+
+async def test_a_later_step_that_differs_is_asked_about_again() -> None:
+    """Somebody scaled between the steps: what the second step would do now is another thing, and people decide."""
+    steps = [
+        {"action": "rollout_restart"},
+        {"wait": "30s"},
+        {"action": "scale", "with": {"to": 5, "min": 1, "max": 9}},
+    ]
+    world = ready(restart_playbook(name="two", steps=steps))
+    await world.alert()
+    await world.run_until("waiting")
+    world.cluster.edit(API, {"spec": {"replicas": 4}})
+    await world.run_for(60)
+    r = await world.newest()
+    assert (r.state, r.waiting_for) == (State.WAITING, "ask")
+    assert "4" in r.reason
+    await world.core.runner.apply_from_person(r.id, Approved(who="ann", digest=r.digest))
+    await world.run_until("succeeded")
+    assert world.replicas() == 5
+
+
+async def test_an_undo_never_takes_the_last_healthy_copy() -> None:
+    playbook = scale_playbook()
+    playbook["verify"]["checks"] = [{"promql": {"query": "errors", "success": "< 1", "failure": "> 5"}}]
+    clock = VirtualClock()
+    found = queries(clock, {"errors": 2.0})
+    world = World(playbook, queries=found, clock=clock)
+    world.cluster.apply(deployment(replicas=1))
+    world.settle()
+    world.cluster.edit(API, {"spec": {"replicas": 0}})
+    world.cluster.advance(60)
+    await world.alert()
+    r = await world.run_until("verifying", "denied", "held")
+    assert r.state is State.VERIFYING, r.reason
+    found.set("errors", 9.0)
+    r = await world.run_until("escalated")
+    assert world.replicas() == 5
+    assert r.outcome is StepOutcome.UNDO_FAILED
+    assert "healthy" in r.reason
