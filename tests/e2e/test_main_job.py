@@ -6,17 +6,22 @@ Prometheus recovers, the verdict is proven, Slack shows one message updated in p
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from remediator.actions.view import Revision
+from remediator.actions.workload import template_hash
+from remediator.adapters.sql.journal import SqlJournal
 from tests.support.controlplane import ControlPlane, wait_until
 from tests.support.fixtures_service import MakeService
 from tests.support.monitoring import App, Monitoring, Sink, routing, rule
-from tests.support.scenes import effects_of, quick, ready, wait_available
+from tests.support.scenes import effects_of, quick, ready
 from tests.support.service import Fake, Service
 
 VERIFY = {"settle": "1s", "interval": "500ms", "successes": 2, "failures": 4, "timeout": "40s"}
@@ -169,14 +174,23 @@ def test_evict_the_pod_that_the_alert_names(scene: Scene) -> None:
 def bad_release(scene: Scene) -> None:
     """v1 was healthy, v2 answers 5xx; after the rollback no 5xx series exists any more."""
     ready(scene.control_plane, scene.namespace, image="app:v1")
-    scene.control_plane.client.patch(
-        "deployments",
-        "api",
-        {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "app:v2"}]}}}},
-        scene.namespace,
-        patch_type="strategic",
-    )
-    wait_available(scene.control_plane, scene.namespace, "api", 3)
+    release(scene, "app:v2")
+
+
+def release(scene: Scene, new: str) -> None:
+    body = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": new}]}}}}
+    scene.control_plane.client.patch("deployments", "api", body, scene.namespace, patch_type="strategic")
+    wait_rolled_out(scene)
+
+
+def wait_rolled_out(scene: Scene) -> None:
+    def over() -> bool:
+        found = scene.deployment()
+        status = found["status"]
+        assert status["observedGeneration"] >= found["metadata"]["generation"]
+        return bool(status.get("updatedReplicas") == status.get("availableReplicas") == status["replicas"] == 3)
+
+    wait_until(over, timeout_s=60, what="rolled out")
 
 
 def image(scene: Scene) -> str:
@@ -197,6 +211,33 @@ def test_rollback_after_which_no_5xx_series_exists(scene: Scene) -> None:
     waiting = scene.service.wait_state("awaiting_approval", timeout_s=60)
     answer = scene.service.cli("approve", waiting["id"])
     assert answer.returncode == 0, answer.stderr
+    ended_well(scene)
+    assert image(scene) == "app:v1"
+    assert scene.writes() == [("patch", "deployments")]
+
+
+async def remember_as_healthy(scene: Scene, journal_path: Path) -> None:
+    """What the observer writes down after half an hour: the release that runs now was healthy."""
+    found = scene.deployment()
+    journal = SqlJournal.open_file(journal_path)
+    row = Revision(
+        workload_uid=found["metadata"]["uid"],
+        template_hash=template_hash(found["spec"]["template"]),
+        available_since=datetime.now(UTC) - timedelta(hours=2),
+        healthy=True,
+    )
+    await journal.save_revisions("default", [row], datetime.now(UTC))
+    await journal.close()
+
+
+def test_rollback_to_the_last_healthy_release_without_asking(scene: Scene, tmp_path: Path) -> None:
+    """With the observer's evidence, auto is auto; the release that is left is known bad from then on."""
+    ready(scene.control_plane, scene.namespace, image="app:v1")
+    (tmp_path / "one").mkdir()
+    asyncio.run(remember_as_healthy(scene, tmp_path / "one" / "journal.db"))
+    release(scene, "app:v2")
+    scene.sick = lambda: image(scene).endswith(":v2")
+    scene.start(playbook("rollback-sick", {"action": "rollback", "with": {"to": "last_healthy"}}))
     ended_well(scene)
     assert image(scene) == "app:v1"
     assert scene.writes() == [("patch", "deployments")]
