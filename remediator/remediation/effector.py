@@ -81,6 +81,8 @@ class Effector:
         if unsettled:
             if not r.resend:
                 return self._acted(r, "uncertain", "an earlier attempt has no clear answer")
+            if paused := await self._paused_by_annotation(r, unsettled[-1]):
+                return paused
             acted = await self._send(r, _same_again(r, unsettled[-1]))
             if acted.answer in ("refused", "nothing_to_do"):
                 # A clear answer to this request says nothing about the one before, which may still land.
@@ -113,6 +115,17 @@ class Effector:
             pause_scopes=pause_scopes(r),
         )
         return await self._send(r, attempt)
+
+    async def _paused_by_annotation(self, r: Remediation, last: Attempt) -> Acted | None:
+        """A pause in the journal refuses the attempt row; one on the object must be looked for, also for a resend."""
+        try:
+            looked = await self._clusters[r.cluster].get(last.request.ref)
+        except NotFound:
+            return None  # the request will find nothing either
+        except ReadError as exc:
+            return self._acted(r, "cannot_see", f"last look failed: {exc}")
+        why = annotations_of(looked).get(PAUSE_ANNOTATION)
+        return None if why is None else self._acted(r, "paused", f"{last.request.ref} is paused by annotation: {why}")
 
     async def _look(self, cluster: Cluster, r: Remediation, effect: Effect) -> Object | None:
         """The object as it is now; for a pod rule the pod to take, None when there is none."""

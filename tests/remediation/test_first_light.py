@@ -580,3 +580,20 @@ async def test_an_undo_never_takes_the_last_healthy_copy() -> None:
     assert world.replicas() == 5
     assert r.outcome is StepOutcome.UNDO_FAILED
     assert "healthy" in r.reason
+
+
+async def test_a_pause_annotation_on_the_pod_stops_a_resend() -> None:
+    """An eviction is bound to a uid only, so a lost one could be sent again: not when somebody said hands off."""
+    script = Script()
+    script.write(LoseRequest(), verb="evict", kind="Pod", times=1)
+    world = ready(restart_playbook(steps=[{"action": "evict_pod"}]), script=script)
+    pod = world.cluster.all("Pod", "shop")[0]["metadata"]["name"]
+    await world.alert(pod=pod)
+    await world.turn()
+    ref = ObjectRef("Pod", "shop", pod)
+    world.cluster.edit(ref, {"metadata": {"annotations": {"remediator.dev/pause": "hands off"}}})
+    await world.run_for(60)
+    assert world.cluster.peek(ref) is not None
+    r = await world.run_until("escalated", within_s=1800)
+    assert world.cluster.peek(ref) is not None
+    assert not r.done
