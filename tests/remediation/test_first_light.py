@@ -597,3 +597,51 @@ async def test_a_pause_annotation_on_the_pod_stops_a_resend() -> None:
     r = await world.run_until("escalated", within_s=1800)
     assert world.cluster.peek(ref) is not None
     assert not r.done
+
+
+async def test_a_rollback_that_makes_it_worse_goes_forward_again() -> None:
+    playbook = restart_playbook(name="back", steps=[{"action": "rollback", "with": {"to": "previous"}}], mode="approve")
+    playbook["verify"]["checks"] = [{"promql": {"query": "errors", "success": "< 1", "failure": "> 5"}}]
+    clock = VirtualClock()
+    world = ready(playbook, queries=queries(clock, {"errors": 9.0}), clock=clock)
+    image = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "shop/api:2"}]}}}}
+    world.cluster.edit(API, image)
+    world.settle()
+    world.cluster.advance(60)
+    await world.alert()
+    r = await world.run_until("awaiting_approval")
+    await world.core.runner.apply_from_person(r.id, Approved(who="ann", digest=r.digest))
+    await world.run_until("verifying")
+    await world.run_for(3)
+    hurt(world, "true")
+    r = await world.run_until("undoing", "escalated", "inconclusive")
+    assert r.state is State.UNDOING, r.reason
+    hurt(world, None)
+    r = await world.run_until("escalated")
+    assert (r.outcome, world.image()) == (StepOutcome.UNDONE, "shop/api:2")
+
+
+async def test_an_autoscaler_that_owns_the_replicas_gets_another_bound() -> None:
+    """A manual scale would be undone at the autoscaler's next sync."""
+    world = World(scale_playbook())
+    world.cluster.apply(
+        deployment(),
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "api", "namespace": "shop"},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"},
+                "minReplicas": 3,
+                "maxReplicas": 8,
+            },
+        },
+    )
+    world.settle()
+    world.cluster.advance(60)
+    await world.alert()
+    r = await world.run_until("succeeded", "escalated", "denied", "inconclusive")
+    assert r.state is State.SUCCEEDED, r.reason
+    assert world.writes() == [("patch", "HorizontalPodAutoscaler shop/api")]
+    await world.run_for(20)  # the autoscaler's own sync
+    assert world.replicas() == 5

@@ -196,6 +196,9 @@ class World:
     def replicas(self, name: str = "api", namespace: str = "shop") -> int:
         return int(dig(self.peek(name, namespace), "spec", "replicas", default=0))
 
+    def image(self, name: str = "api", namespace: str = "shop") -> str:
+        return str(self.peek(name, namespace)["spec"]["template"]["spec"]["containers"][0]["image"])
+
     def restarted_at(self, name: str = "api", namespace: str = "shop") -> str:
         template = dig(self.peek(name, namespace), "spec", "template")
         return annotations_of(template).get(RESTARTED_AT, "")
