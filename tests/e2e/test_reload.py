@@ -1,4 +1,4 @@
-"""Playbooks are reloaded by SIGHUP, by `POST /-/reload` and by themselves; a broken file keeps its last good version."""
+"""Playbooks are reloaded by SIGHUP, by request and by themselves; a broken file keeps its last good version."""
 
 from __future__ import annotations
 
