@@ -247,7 +247,9 @@ def test_a_cure_that_makes_it_measurably_worse_is_undone(scene: Scene) -> None:
     ready(scene.control_plane, scene.namespace)
     scene.sick = lambda: True
     sick = {"promql": {"query": f'app_sick{{namespace="{scene.namespace}"}}', "success": "< 1", "failure": ">= 1"}}
-    scene.start(playbook("scale-sick", {"action": "scale", "with": {"to": 5, "min": 1, "max": 6}}, sick))
+    # Time enough to hurt the pods before the first sample counts, also on a slow machine.
+    verify = {**VERIFY, "settle": "12s", "timeout": "60s", "checks": [sick]}
+    scene.start(playbook("scale-sick", {"action": "scale", "with": {"to": 5, "min": 1, "max": 6}}, verify=verify))
     wait_until(lambda: scene.deployment()["spec"]["replicas"] == 5, timeout_s=60, what="scaled")
     for pod in scene.control_plane.client.list("pods", scene.namespace):
         mark = {"metadata": {"annotations": {"test.remediator.dev/unready": "true"}}}
@@ -282,7 +284,7 @@ def test_prometheus_gone_is_inconclusive_and_undoes_nothing(scene: Scene) -> Non
     scene.sick = lambda: True
     sick = {"promql": {"query": f'app_sick{{namespace="{scene.namespace}"}}', "success": "< 1", "failure": ">= 1"}}
     step = {"action": "scale", "with": {"to": 5, "min": 1, "max": 6}}
-    verify = {**VERIFY, "settle": "3s", "timeout": "10s", "checks": [sick]}
+    verify = {**VERIFY, "settle": "12s", "timeout": "20s", "checks": [sick]}
     scene.start(playbook("scale-sick", step, verify=verify))
     wait_until(lambda: scene.deployment()["spec"]["replicas"] == 5, timeout_s=60, what="scaled")
     scene.monitoring.prometheus.kill()
@@ -298,9 +300,9 @@ def test_routing_pattern_a(scene: Scene) -> None:
     hopeless = rule("Hopeless", f'app_sick{{namespace="{scene.namespace}"}} >= 0')
     sick = rule("AppSick", f'app_sick{{namespace="{scene.namespace}"}} > 0')
     scene.start(playbook("restart-sick", {"action": "rollout_restart"}), rules=[sick, hopeless])
-    scene.monitoring.route(routing(scene.service.url, scene.sink.url, human_wait="25s"))
+    scene.monitoring.route(routing(scene.service.url, scene.sink.url, human_wait="40s"))
     ended_well(scene)
-    wait_until(lambda: scene.sink.bodies, timeout_s=60, what="people hear of what was not fixed")
+    wait_until(lambda: scene.sink.bodies, timeout_s=120, what="people hear of what was not fixed")
     heard = b"".join(itertools.islice(scene.sink.bodies, 10))
     assert b"Hopeless" in heard
     assert b"AppSick" not in heard
