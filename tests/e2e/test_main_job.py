@@ -18,7 +18,7 @@ import pytest
 from remediator.actions.view import Revision
 from remediator.actions.workload import template_hash
 from remediator.adapters.sql.journal import SqlJournal
-from tests.support.controlplane import ControlPlane, wait_until
+from tests.support.controlplane import ApiError, ControlPlane, wait_until
 from tests.support.fixtures_service import MakeService
 from tests.support.monitoring import App, Monitoring, Sink, routing, rule
 from tests.support.scenes import effects_of, quick, ready
@@ -243,6 +243,17 @@ def test_rollback_to_the_last_healthy_release_without_asking(scene: Scene, tmp_p
     assert scene.writes() == [("patch", "deployments")]
 
 
+def make_unready(scene: Scene, value: str | None) -> None:
+    """Mark every pod (or take the mark back); one that goes away meanwhile needs none."""
+    mark = {"metadata": {"annotations": {"test.remediator.dev/unready": value}}}
+    for pod in scene.control_plane.client.list("pods", scene.namespace):
+        try:
+            scene.control_plane.client.patch("pods", pod["metadata"]["name"], mark, scene.namespace, patch_type="merge")
+        except ApiError as exc:
+            if exc.code != 404:
+                raise
+
+
 def test_a_cure_that_makes_it_measurably_worse_is_undone(scene: Scene) -> None:
     ready(scene.control_plane, scene.namespace)
     scene.sick = lambda: True
@@ -251,13 +262,9 @@ def test_a_cure_that_makes_it_measurably_worse_is_undone(scene: Scene) -> None:
     verify = {**VERIFY, "settle": "12s", "timeout": "60s", "checks": [sick]}
     scene.start(playbook("scale-sick", {"action": "scale", "with": {"to": 5, "min": 1, "max": 6}}, verify=verify))
     wait_until(lambda: scene.deployment()["spec"]["replicas"] == 5, timeout_s=60, what="scaled")
-    for pod in scene.control_plane.client.list("pods", scene.namespace):
-        mark = {"metadata": {"annotations": {"test.remediator.dev/unready": "true"}}}
-        scene.control_plane.client.patch("pods", pod["metadata"]["name"], mark, scene.namespace, patch_type="merge")
+    make_unready(scene, "true")
     wait_until(lambda: scene.deployment()["spec"]["replicas"] == 3, timeout_s=60, what="scaled back")
-    for pod in scene.control_plane.client.list("pods", scene.namespace):
-        unmark = {"metadata": {"annotations": {"test.remediator.dev/unready": None}}}
-        scene.control_plane.client.patch("pods", pod["metadata"]["name"], unmark, scene.namespace, patch_type="merge")
+    make_unready(scene, None)
     shown = scene.service.wait_state("escalated", timeout_s=60)
     assert shown["outcome"] == "undone"
     assert scene.writes() == [("patch", "deployments")] * 2
