@@ -153,7 +153,7 @@ class Planner:
             try:
                 proposals.append(self._proposer.one(r, r.spec, r.step, r.spec.steps[r.step], view, records))
             except NotPossible as exc:
-                if exc.guardrail != "action":
+                if exc.guardrail != "action" and r.effect == 0:  # later, our own first effect may be the reason
                     answer = Answer.HOLD if exc.hold else Answer.DENY
                     verdicts.append(Verdict(guardrail=exc.guardrail, answer=answer, reason=exc.reason))
                 proposals.append(

@@ -224,6 +224,28 @@ def test_a_statefulset_stuck_on_its_bad_revision_gets_that_pod_deleted():
     assert change.summary.endswith("(revision 1), delete broken db-2")
 
 
+def test_what_it_takes():
+    sick = deployment(5, 3, image="shop/api:3")
+    for obj, takes in ((deployment(5, image="shop/api:3"), 1), (sick, 0)):
+        change = plan("previous", view(obj, revisions=history("2", "3")))
+        assert (change.takes, change.reduces_capacity) == (takes, takes > 0)
+
+
+def test_no_copies_is_nothing_to_replace():
+    with pytest.raises(NotPossible, match="wants 0 copies"):
+        plan("previous", view(deployment(0, image="shop/api:3"), revisions=history("2", "3")))
+
+
+@pytest.mark.parametrize(
+    ("count", "end"), [(3, "c 1 -> absent"), (4, "c 1 -> absent and 1 more")], ids=["three", "four"]
+)
+def test_many_differences_are_counted(count, end):
+    extra: dict[str, Any] = dict.fromkeys("abcd"[:count], 1)
+    obj = deployment(spec={"template": template("i:1", **extra)})
+    change = plan("previous", view(obj, revisions=(replicaset(obj, 1, "i:1"),)))
+    assert change.summary == f"same image, a 1 -> absent, b 1 -> absent, {end} (revision 1)"
+
+
 @pytest.mark.parametrize("to", ["last", None, 1.5])
 def test_bad_params(to):
     with pytest.raises(ValidationError):

@@ -258,6 +258,7 @@ def test_an_autoscaler_of_something_else_does_not_matter(other):
     ("present", "bounds", "params"),
     [
         pytest.param(1, (5, 10), {"to": 4, "min": 1, "max": 9}, id="min is higher already"),
+        pytest.param(1, (5, 10), {"to": 5, "min": 1, "max": 9}, id="min is just that already"),
         pytest.param(4, (4, 10), {"to": 2, "min": 1, "max": 9}, id="min forbids to shrink"),
     ],
 )
@@ -285,3 +286,13 @@ def test_who_wrote_the_replicas_last_is_said():
 
 def test_the_volumes_of_a_statefulset_stay():
     assert "the volumes of removed copies stay" in plan(statefulset(3), {"to": 2, "min": 1, "max": 9}).notes
+    assert plan(statefulset(3), {"to": 4, "min": 1, "max": 9}).notes == ()
+    assert plan(deployment(3), {"to": 2, "min": 1, "max": 9}).notes == ()
+
+
+def test_an_autoscaler_without_a_minimum_keeps_one():
+    scaler = hpa()
+    del scaler["spec"]["minReplicas"]
+    change = plan(deployment(1), {"to": 2, "min": 1, "max": 9}, hpas=(scaler,))
+    assert change.effects[0].changes == (FieldChange(("spec", "minReplicas"), None, 2),)
+    assert plan(deployment(4), {"to": 1, "min": 1, "max": 9}, hpas=(scaler,)).effects[0].changes[0].after == 1

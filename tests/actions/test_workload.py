@@ -39,6 +39,8 @@ def rolling(unavailable: Any, surge: Any = 0) -> dict[str, Any]:
         pytest.param("25%", 4, True, 1, id="exact stays exact"),
         pytest.param("34%", 3, False, 1, id="1.02 down"),
         pytest.param("100%", 7, True, 7, id="all"),
+        pytest.param("50%", 200, False, 100, id="exact, down"),
+        pytest.param("50%", 202, True, 101, id="exact, up"),
         pytest.param("0%", 7, True, 0, id="none"),
         pytest.param(2, 7, True, 2, id="a number"),
     ],
@@ -77,6 +79,11 @@ def test_fenceposts(obj, unavailable, surge):
 def test_missing_status_is_zero_and_not_observed():
     workload = read_workload({**deployment(3), "status": {}})
     assert (workload.ready, workload.available, workload.updated, workload.observed) == (0, 0, 0, False)
+
+
+def test_ten_old_revisions_are_kept_unless_said_otherwise():
+    assert read_workload(deployment()).history_limit == 10
+    assert read_workload(deployment(spec={"revisionHistoryLimit": 0})).history_limit == 0
 
 
 def test_other_kinds_are_refused():
@@ -192,6 +199,10 @@ def test_a_rolling_deployment_keeps_its_floor(replicas, percent, surge, missing)
 MOVING = ("db-1", "db-2")
 
 
+def with_status(obj: dict[str, Any], **status: int) -> dict[str, Any]:
+    return {**obj, "status": {**obj["status"], **status}}
+
+
 @pytest.mark.parametrize(
     ("obj", "state"),
     [
@@ -202,6 +213,8 @@ MOVING = ("db-1", "db-2")
         pytest.param(deployment(3, updated=2), "progressing", id="old copies are left to replace"),
         pytest.param(deployment(3, total=4), "progressing", id="old copies still terminate"),
         pytest.param(deployment(3, available=2), "progressing", id="updated but not available"),
+        pytest.param(with_status(deployment(3), availableReplicas=2), "progressing", id="ready, not yet available"),
+        pytest.param(with_status(deployment(3), readyReplicas=2), "progressing", id="available, not ready any more"),
         pytest.param(deployment(3, updated=1, spec={"paused": True}), "stuck", id="paused half-way"),
         pytest.param(deployment(3, spec={"paused": True}), "done", id="paused when it was over"),
         pytest.param(statefulset(3), "done", id="StatefulSet: all"),
