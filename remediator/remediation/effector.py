@@ -33,6 +33,7 @@ from remediator.errors import (
     Unavailable,
     Uncertain,
 )
+from remediator.guardrails.pause import PAUSE_ANNOTATION
 from remediator.objects import Object, ObjectRef, annotations_of, dig, generation_of, uid_of, version_of
 from remediator.ports import Clock, Cluster
 from remediator.remediation.events import ActAnswer, Acted, Probed
@@ -44,7 +45,7 @@ from remediator.remediation.journal import (
     NewAttempt,
     StaleRemediation,
 )
-from remediator.remediation.pausing import PAUSE_ANNOTATION, pause_scopes
+from remediator.remediation.pausing import pause_scopes
 from remediator.remediation.state import Remediation
 
 SEND_WITHIN_S = 1.0

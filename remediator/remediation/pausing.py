@@ -5,9 +5,6 @@ from __future__ import annotations
 from remediator.actions.change import Patch
 from remediator.remediation.state import Remediation
 
-PAUSE_ANNOTATION = "remediator.dev/pause"
-"""On an object or its namespace: hands off. The value is the reason."""
-
 EVERYTHING = "everything"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from datetime import datetime
 from typing import TypeVar
 
+from remediator.actions.eviction import selector_text
 from remediator.actions.view import Revision, View
 from remediator.errors import JournalUnavailable, NotFound, ReadError
 from remediator.objects import WORKLOADS, Object, ObjectRef, controller_of, dig, labels_of, uid_of
@@ -53,7 +54,7 @@ async def read_view(
         cluster.get(ref),
     )
     # By selector, one round trip later: a namespace of 300 services has too many pods to read them all.
-    selector = selector_text(dig(target, "spec", "selector"))
+    selector = selector_text(target)
     kind = "ReplicaSet" if ref.kind == "Deployment" else "ControllerRevision"
     revisions, pods = await asyncio.gather(
         part("revisions", _items(cluster, kind, ref.namespace, selector), ()),
@@ -95,19 +96,6 @@ async def _items(cluster: Cluster, kind: str, namespace: str, labels: str = "") 
     return (await cluster.list(kind, namespace, labels=labels)).items
 
 
-def selector_text(selector: Object | None) -> str:
-    """A LabelSelector in API syntax (`app=web,tier in (a,b)`); what it cannot say is left out, never narrowed."""
-    selector = selector or {}
-    parts = [f"{k}={v}" for k, v in sorted((selector.get("matchLabels") or {}).items())]
-    for e in selector.get("matchExpressions") or ():
-        values = ",".join(e.get("values") or ())
-        forms = {"In": f"{e['key']} in ({values})", "NotIn": f"{e['key']} notin ({values})"}
-        forms |= {"Exists": e["key"], "DoesNotExist": f"!{e['key']}"}
-        if form := forms.get(e["operator"]):
-            parts.append(form)
-    return ",".join(parts)
-
-
 def _controlled_by(obj: Object, uids: set[str]) -> bool:
     owner = controller_of(obj)
     return owner is not None and owner.get("uid") in uids
@@ -144,9 +132,3 @@ def _scales(hpa: Object, ref: ObjectRef) -> bool:
     target = dig(hpa, "spec", "scaleTargetRef") or {}
     group = str(target.get("apiVersion", "")).partition("/")[0]
     return target.get("kind") == ref.kind and target.get("name") == ref.name and group in ("apps", "")
-
-
-def without_unread(view: View, needs: frozenset[str]) -> str:
-    """What of `needs` could not be read, for people; empty when all of it is there."""
-    missing = [f"{part}: {why}" for part, why in sorted(view.unreadable.items()) if part in needs]
-    return "; ".join(missing)

@@ -6,11 +6,11 @@ import asyncio
 import re
 from collections.abc import Sequence
 
+from remediator.actions.eviction import selector_text
 from remediator.objects import WORKLOADS, Object, ObjectRef, controller_of, dig, uid_of
 from remediator.ports import Cluster
 from remediator.remediation.checks.base import CheckContext, CheckTarget, MetricLabels, Unknown
 from remediator.remediation.promql import equals, matches, one_of, regex_quote
-from remediator.remediation.reading import selector_text
 
 _SAFE = "[bcdfghjklmnpqrstvwxz2456789]"
 """The characters of generated names and template hashes (k8s.io/apimachinery/pkg/util/rand): no vowels, no 0, 1, 3."""
@@ -36,7 +36,7 @@ async def pods_of(cluster: Cluster, workload: Object) -> tuple[Object, ...]:
         return (workload,)
     if kind not in (*WORKLOADS, "ReplicaSet"):
         raise Unknown(f"a {kind} has no pods of its own")
-    labels = selector_text(dig(workload, "spec", "selector"))
+    labels = selector_text(workload)
     if not labels:
         raise Unknown("the workload has an empty selector, which would select every pod")
     owners = {uid_of(workload)}
