@@ -1,4 +1,7 @@
-"""Alerts and their identity: one row per firing interval of a fingerprint in a cluster.
+"""Alerts and their identity: one row per firing interval of a fingerprint in a cluster, as one source tells it.
+
+A fingerprint is whatever a sender says it is, so it names an alert of that sender only: no sender can end another one's
+alert, or say what it is about.
 
 A delivery is judged against the latest interval of its fingerprint, in Python, on what one SELECT for the whole batch
 found; then one batch of inserts and one of updates. Only one writer does this at a time. (On PostgreSQL that SELECT
@@ -20,13 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, true, update
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import UpdateBase
 
+from remediator.adapters.sql.prepared import Prepared
 from remediator.adapters.sql.schema import alerts, remediations
 from remediator.adapters.sql.values import (
     AnyRow,
@@ -90,11 +91,13 @@ class _Interval:
     write_body: bool = False
 
 
-_Key = tuple[str, str]
+_Key = tuple[str, str, str]
+"""Cluster, source, fingerprint."""
 
-_LOOK_UP = (
+_LOOK_UP = Prepared(
     select(
         alerts.c.cluster,
+        alerts.c.source,
         alerts.c.fingerprint,
         alerts.c.id,
         alerts.c.starts_at,
@@ -132,39 +135,17 @@ _NEW_COLUMNS = (
 )
 
 
-class _Batched:
-    """A Core statement compiled once, whose text goes to the driver with all rows of a batch.
-
-    Through `Connection.execute` a batch costs three times as much (measured), for processing that these plain columns
-    do not need.
-    """
-
-    def __init__(self, statement: UpdateBase, names: Sequence[str]) -> None:
-        self._statement = statement
-        self._names = names
-        self._compiled: dict[str, tuple[str, Sequence[str] | None]] = {}
-
-    def run(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        if not rows:
-            return
-        dialect = connection.dialect
-        if dialect.name not in self._compiled:
-            compiled = self._statement.compile(dialect=dialect, column_keys=list(self._names))
-            assert isinstance(compiled, SQLCompiler)
-            self._compiled[dialect.name] = (compiled.string, compiled.positiontup)
-        text, order = self._compiled[dialect.name]
-        if order is None:  # a driver with named parameters
-            connection.exec_driver_sql(text, list(rows))
-        else:
-            connection.exec_driver_sql(text, list(map(itemgetter(*order), rows)))
-
-
-_INSERT = _Batched(insert(alerts), _NEW_COLUMNS)
-_SEEN = _Batched(
+_INSERT = Prepared(insert(alerts), *_NEW_COLUMNS)
+_SEEN = Prepared(
     update(alerts).where(alerts.c.id == bindparam("row_id")),
-    ("last_seen_at", "latest_start_at", "ends_at", "resolved_at", "undecided_at", "latest"),
+    "last_seen_at",
+    "latest_start_at",
+    "ends_at",
+    "resolved_at",
+    "undecided_at",
+    "latest",
 )
-_BODY = _Batched(update(alerts).where(alerts.c.id == bindparam("row_id")), ("body",))
+_BODY = Prepared(update(alerts).where(alerts.c.id == bindparam("row_id")), "body")
 
 
 def accept(connection: Connection, deliveries: Sequence[Delivery]) -> list[Accepted]:
@@ -176,7 +157,7 @@ def accept(connection: Connection, deliveries: Sequence[Delivery]) -> list[Accep
         counts = {"new": 0, "known": 0, "resolved": 0}
         now = to_us(delivery.now)
         for alert in delivery.alerts:
-            key = (alert.cluster, alert.fingerprint)
+            key = (alert.cluster, alert.source, alert.fingerprint)
             present = latest.get(key)
             what, after = _take(present, alert, now)
             counts[what] += 1
@@ -195,9 +176,8 @@ def _look_up(connection: Connection, fingerprints: Iterable[str]) -> dict[_Key, 
     found: dict[_Key, _Interval] = {}
     wanted = sorted(fingerprints)
     for start in range(0, len(wanted), LOOK_UP_AT_ONCE):
-        rows = connection.execute(_LOOK_UP, {"fingerprints": wanted[start : start + LOOK_UP_AT_ONCE]})
-        for row in rows:
-            found[row.cluster, row.fingerprint] = _Interval(
+        for row in _LOOK_UP.rows(connection, fingerprints=wanted[start : start + LOOK_UP_AT_ONCE]):
+            found[row.cluster, row.source, row.fingerprint] = _Interval(
                 id=row.id,
                 alert=None,
                 starts_at=row.starts_at,
@@ -306,9 +286,9 @@ def _store(connection: Connection, intervals: Iterable[_Interval]) -> None:
         if interval.write_body and interval.alert is not None:
             bodies.append({"row_id": interval.id, "body": _body(interval.alert)})
     # First the old ones stop being the latest, then their successors can be.
-    _SEEN.run(connection, seen)
-    _BODY.run(connection, bodies)
-    _INSERT.run(connection, new)
+    _SEEN.execute_many(connection, seen)
+    _BODY.execute_many(connection, bodies)
+    _INSERT.execute_many(connection, new)
 
 
 def _new_row(interval: _Interval, alert: Alert) -> dict[str, Any]:
@@ -385,23 +365,32 @@ def _record(row: AnyRow) -> AlertRecord:
     )
 
 
+_undecided = (
+    _RECORD.where(alerts.c.undecided_at.is_not(None))
+    .order_by(alerts.c.undecided_at, alerts.c.id)
+    .limit(bindparam("limit"))
+)
+_UNDECIDED = Prepared(_undecided)
+_DUE = Prepared(_undecided.where(alerts.c.undecided_at <= bindparam("now")))
+_BY_IDS = Prepared(_RECORD.where(alerts.c.id.in_(bindparam("ids", expanding=True))))
+_RECENT = Prepared(_RECORD.order_by(alerts.c.id.desc()).limit(bindparam("limit")))
+
+
 def undecided(connection: Connection, limit: int, now: datetime | None) -> tuple[AlertRecord, ...]:
     """Oldest first; without `now` also those whose time has not come."""
-    query = _RECORD.where(alerts.c.undecided_at.is_not(None))
-    if now is not None:
-        query = query.where(alerts.c.undecided_at <= to_us(now))
-    return tuple(map(_record, connection.execute(query.order_by(alerts.c.undecided_at, alerts.c.id).limit(limit))))
+    if now is None:
+        return tuple(map(_record, _UNDECIDED.rows(connection, limit=limit)))
+    return tuple(map(_record, _DUE.rows(connection, limit=limit, now=to_us(now))))
 
 
 def by_ids(connection: Connection, ids: Sequence[str]) -> tuple[AlertRecord, ...]:
     """In the order asked for; unknown ones (or such that retention took) are left out."""
-    rows = connection.execute(_RECORD.where(alerts.c.id.in_(row_ids(ids))))
-    found = {record.id: record for record in map(_record, rows)}
+    found = {record.id: record for record in map(_record, _BY_IDS.rows(connection, ids=row_ids(ids)))}
     return tuple(found[alert_id] for alert_id in ids if alert_id in found)
 
 
 def recent(connection: Connection, limit: int) -> tuple[AlertRecord, ...]:
-    return tuple(map(_record, connection.execute(_RECORD.order_by(alerts.c.id.desc()).limit(limit))))
+    return tuple(map(_record, _RECENT.rows(connection, limit=limit)))
 
 
 def row_ids(ids: Iterable[str]) -> list[int]:
@@ -410,12 +399,13 @@ def row_ids(ids: Iterable[str]) -> list[int]:
     return [int(number) for number in numbers if number.isdecimal()]
 
 
-_DECIDE = (
+_decide = (
     update(alerts)
     .where(alerts.c.id == bindparam("row_id"), alerts.c.undecided_at.is_not(None))
-    .values(verdict=bindparam("to_verdict"), remediation_id=bindparam("to_remediation"), detail="", undecided_at=None)
+    .values(detail="", undecided_at=None)
 )
-_DECIDE_OVER = _DECIDE.where(alerts.c.resolved_at.is_not(None))
+_DECIDE = Prepared(_decide, "verdict", "remediation_id")
+_DECIDE_OVER = Prepared(_decide.where(alerts.c.resolved_at.is_not(None)), "verdict", "remediation_id")
 """It may fire again since it was looked at: then it is still to be decided."""
 
 
@@ -428,38 +418,37 @@ def decide(connection: Connection, verdicts: Mapping[str, str], now: datetime) -
         tied = [verdict.removeprefix(p) for p in (REMEDIATION, JOINED) if verdict.startswith(p)]
         rows = over if verdict.startswith(RESOLVED) else plain
         for row_id in row_ids([alert_id]):
-            rows.append({"row_id": row_id, "to_verdict": verdict, "to_remediation": tied[0] if tied else None})
-    for statement, rows in ((_DECIDE, plain), (_DECIDE_OVER, over)):
-        if rows:
-            connection.execute(statement, rows)
+            rows.append({"row_id": row_id, "verdict": verdict, "remediation_id": tied[0] if tied else None})
+    _DECIDE.execute_many(connection, plain)
+    _DECIDE_OVER.execute_many(connection, over)
+
+
+_THESE = alerts.c.id.in_(bindparam("ids", expanding=True))
+_TO_TIE = Prepared(select(alerts.c.id, alerts.c.undecided_at).where(_THESE).with_for_update())
+_TIE = Prepared(
+    update(alerts).where(_THESE).values(detail="", undecided_at=None), "verdict", "remediation_id", "episode_id"
+)
+_PASS_ON = Prepared(update(alerts).where(_THESE), "remediation_id")
+_RESOLVE = Prepared(update(alerts).where(_THESE, alerts.c.resolved_at.is_(None)), "resolved_at", "ends_at")
 
 
 def tie(connection: Connection, ids: Sequence[str], verdict: str, remediation_id: str, episode_id: str) -> None:
     """These alerts belong to this remediation now, and are decided. Raises: AlreadyDecided (one of them is)."""
-    mine = alerts.c.id.in_(row_ids(ids))
-    found = connection.execute(select(alerts.c.id, alerts.c.undecided_at).where(mine).with_for_update()).all()
+    mine = row_ids(ids)
+    found = _TO_TIE.rows(connection, ids=mine)
     if decided := [f"{PREFIX}{row.id}" for row in found if row.undecided_at is None]:
         raise AlreadyDecided(f"{', '.join(decided)} has its verdict by now")
-    connection.execute(
-        update(alerts)
-        .where(mine)
-        .values(verdict=verdict, remediation_id=remediation_id, episode_id=episode_id, detail="", undecided_at=None)
-    )
+    _TIE.execute(connection, ids=mine, verdict=verdict, remediation_id=remediation_id, episode_id=episode_id)
 
 
 def pass_on(connection: Connection, ids: Sequence[str], child_id: str) -> None:
     """The next rung answers for these alerts; what they were decided to stays on record."""
-    connection.execute(update(alerts).where(alerts.c.id.in_(row_ids(ids))).values(remediation_id=child_id))
+    _PASS_ON.execute(connection, ids=row_ids(ids), remediation_id=child_id)
 
 
 def resolve(connection: Connection, ids: Sequence[str], now: datetime) -> int:
     """Close these intervals: it was proven that they no longer fire. Returns how many were open."""
-    closed = connection.execute(
-        update(alerts)
-        .where(alerts.c.id.in_(row_ids(ids)), alerts.c.resolved_at.is_(None))
-        .values(resolved_at=to_us(now), ends_at=to_us(now))
-    )
-    return closed.rowcount
+    return _RESOLVE.execute(connection, ids=row_ids(ids), resolved_at=to_us(now), ends_at=to_us(now))
 
 
 def close_unsent(connection: Connection, now: datetime, silent: timedelta, limit: int) -> int:

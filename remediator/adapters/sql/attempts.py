@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, exists, func, insert, literal, null, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, exists, func, insert, or_, select, update
 
 from remediator.adapters.sql import events, pauses
 from remediator.adapters.sql.events import NewEvent
+from remediator.adapters.sql.prepared import Prepared
 from remediator.adapters.sql.schema import attempts, remediations, reservations
 from remediator.adapters.sql.values import AnyRow, from_us, to_us
 from remediator.objects import ObjectRef
@@ -24,46 +26,77 @@ FOUND_OUT: frozenset[AttemptOutcome] = frozenset({"happened", "never"})
 """Outcomes that a look at the cluster proved, later, by whoever has the remediation then."""
 
 
+_GIVEN = (
+    "remediation_id",
+    "effect_id",
+    "epoch",
+    "uid",
+    "resource_version",
+    "generation",
+    "verb",
+    "kind",
+    "namespace",
+    "name",
+    "content_type",
+    "body",
+    "at",
+)
+
+
+def _granted() -> Select[Any]:
+    """The row to be: one, or none where it must not be."""
+    given = {name: bindparam(f"new_{name}", type_=attempts.c[name].type) for name in _GIVEN}
+    number = (
+        select(func.coalesce(func.max(attempts.c.number), 0) + 1)
+        .where(
+            attempts.c.remediation_id == given["remediation_id"],
+            attempts.c.effect_id == given["effect_id"],
+        )
+        .scalar_subquery()
+    )
+    return select(*given.values(), number).where(
+        exists().where(
+            remediations.c.id == given["remediation_id"],
+            remediations.c.epoch == given["epoch"],
+            remediations.c.ended_at.is_(None),
+        ),
+        exists().where(
+            reservations.c.held_by == given["remediation_id"],
+            reservations.c.released_at.is_(None),
+        ),
+        ~exists().where(pauses.COVERING),
+    )
+
+
+_RECORD = Prepared(insert(attempts).from_select([*_GIVEN, "number"], _granted()).returning(attempts))
+
+
 def record(connection: Connection, attempt: NewAttempt, now: datetime) -> Attempt | AttemptRefused:
     """One statement decides and writes: a pause or epoch committed before it refuses the row, one after it does not.
 
     Granted only while the remediation is unfinished, has this epoch and holds its reservation.
     """
+    if attempt.not_after is not None and now >= attempt.not_after:
+        return _why_refused(connection, attempt, now)
     request = attempt.request
-    number = (
-        select(func.coalesce(func.max(attempts.c.number), 0) + 1)
-        .where(attempts.c.remediation_id == attempt.remediation_id, attempts.c.effect_id == attempt.effect_id)
-        .scalar_subquery()
+    row = _RECORD.row(
+        connection,
+        new_remediation_id=attempt.remediation_id,
+        new_effect_id=attempt.effect_id,
+        new_epoch=attempt.epoch,
+        new_uid=attempt.uid,
+        new_resource_version=attempt.resource_version,
+        new_generation=attempt.generation,
+        new_verb=request.verb,
+        new_kind=request.ref.kind,
+        new_namespace=request.ref.namespace,
+        new_name=request.ref.name,
+        new_content_type=request.content_type,
+        new_body=request.body,
+        new_at=to_us(now),
+        pause_scopes=pauses.covered(attempt.pause_scopes),
+        now=to_us(now),
     )
-    values = {
-        "remediation_id": literal(attempt.remediation_id),
-        "effect_id": literal(attempt.effect_id),
-        "number": number,
-        "epoch": literal(attempt.epoch),
-        "uid": literal(attempt.uid),
-        "resource_version": literal(attempt.resource_version),
-        "generation": literal(attempt.generation) if attempt.generation is not None else null(),
-        "verb": literal(request.verb),
-        "kind": literal(request.ref.kind),
-        "namespace": literal(request.ref.namespace),
-        "name": literal(request.ref.name),
-        "content_type": literal(request.content_type),
-        "body": literal(request.body, attempts.c.body.type),
-        "at": literal(to_us(now)),
-    }
-    granted = select(*values.values()).where(
-        exists().where(
-            remediations.c.id == attempt.remediation_id,
-            remediations.c.epoch == attempt.epoch,
-            remediations.c.ended_at.is_(None),
-        ),
-        exists().where(
-            reservations.c.held_by == attempt.remediation_id,
-            reservations.c.released_at.is_(None),
-        ),
-        ~exists().where(pauses.covers(attempt.pause_scopes, now)),
-    )
-    row = connection.execute(insert(attempts).from_select(list(values), granted).returning(attempts)).one_or_none()
     return _attempt(row) if row is not None else _why_refused(connection, attempt, now)
 
 
@@ -72,6 +105,8 @@ def _why_refused(connection: Connection, attempt: NewAttempt, now: datetime) -> 
     pause = pauses.first_covering(connection, attempt.pause_scopes, now)
     if pause is not None:
         return AttemptRefused(why="paused", detail=f"{pause.scope} is paused by {pause.who}: {pause.why}")
+    if attempt.not_after is not None and now >= attempt.not_after:
+        return AttemptRefused(why="closed", detail=f"the window closed at {attempt.not_after:%Y-%m-%d %H:%M:%S} UTC")
     present = connection.execute(
         select(remediations.c.epoch, remediations.c.state).where(remediations.c.id == attempt.remediation_id)
     ).one_or_none()
@@ -82,6 +117,22 @@ def _why_refused(connection: Connection, attempt: NewAttempt, now: datetime) -> 
     return AttemptRefused(why="fenced", detail=f"it holds no reservation any more ({present.state})")
 
 
+_ROW = Prepared(select(attempts).where(attempts.c.id == bindparam("row_id")))
+_settle = update(attempts).where(
+    attempts.c.id == bindparam("row_id"),
+    or_(attempts.c.outcome.is_(None), attempts.c.outcome == "uncertain"),
+)
+_SETTLE = Prepared(_settle, "outcome", "detail", "outcome_at")
+_SETTLE_UNFENCED = Prepared(
+    _settle.where(
+        exists().where(remediations.c.id == attempts.c.remediation_id, remediations.c.epoch == attempts.c.epoch)
+    ),
+    "outcome",
+    "detail",
+    "outcome_at",
+)
+
+
 def record_outcome(
     connection: Connection, attempt_id: str, outcome: AttemptOutcome, detail: str, now: datetime
 ) -> None:
@@ -89,57 +140,51 @@ def record_outcome(
 
     What a look at the cluster proved counts whoever looked: that is how an unanswered attempt of a dead process ends.
     """
-    row = connection.execute(
-        select(attempts.c.remediation_id, attempts.c.effect_id, attempts.c.number, attempts.c.epoch).where(
-            attempts.c.id == int(attempt_id)
-        )
-    ).one_or_none()
+    row_id = int(attempt_id)
+    row = _ROW.row(connection, row_id=row_id)
     if row is None:
         return
-    query = update(attempts).where(
-        attempts.c.id == int(attempt_id),
-        or_(attempts.c.outcome.is_(None), attempts.c.outcome == "uncertain"),
-    )
-    if outcome not in FOUND_OUT:
-        query = query.where(exists().where(remediations.c.id == row.remediation_id, remediations.c.epoch == row.epoch))
-    written = connection.execute(query.values(outcome=outcome, detail=detail, outcome_at=to_us(now)))
-    if written.rowcount == 0:
-        present = connection.scalar(select(attempts.c.outcome).where(attempts.c.id == int(attempt_id)))
-        if present != outcome:
-            data = {"effect": row.effect_id, "attempt": row.number, "epoch": row.epoch, "on_record": present}
-            late = NewEvent(at=now, type=LATE_OUTCOME, reason=f"{outcome}: {detail}" if detail else outcome, data=data)
-            events.note(connection, row.remediation_id, late)
+    settle = _SETTLE if outcome in FOUND_OUT else _SETTLE_UNFENCED
+    written = settle.execute(connection, row_id=row_id, outcome=outcome, detail=detail, outcome_at=to_us(now))
+    if not written and row.outcome != outcome:
+        data = {"effect": row.effect_id, "attempt": row.number, "epoch": row.epoch, "on_record": row.outcome}
+        late = NewEvent(at=now, type=LATE_OUTCOME, reason=f"{outcome}: {detail}" if detail else outcome, data=data)
+        events.note(connection, row.remediation_id, late)
+
+
+_mine = attempts.c.remediation_id == bindparam("of")
+_OF_REMEDIATION = Prepared(select(attempts).where(_mine).order_by(attempts.c.id))
+_LAST = Prepared(
+    select(attempts)
+    .where(_mine, attempts.c.effect_id == bindparam("effect_id"))
+    .order_by(attempts.c.number.desc())
+    .limit(1)
+)
+_KNOWS = Prepared(select(attempts.c.id).where(attempts.c.effect_id == bindparam("effect_id")).limit(1))
+_MAYBE_DONE = Prepared(
+    select(attempts.c.id)
+    .where(_mine, or_(attempts.c.outcome.is_(None), attempts.c.outcome.not_in(sorted(NOTHING_DONE))))
+    .limit(1)
+)
 
 
 def last(connection: Connection, remediation_id: str, effect_id: str) -> Attempt | None:
-    row = connection.execute(
-        select(attempts)
-        .where(attempts.c.remediation_id == remediation_id, attempts.c.effect_id == effect_id)
-        .order_by(attempts.c.number.desc())
-        .limit(1)
-    ).one_or_none()
+    row = _LAST.row(connection, of=remediation_id, effect_id=effect_id)
     return None if row is None else _attempt(row)
 
 
 def of_remediation(connection: Connection, remediation_id: str) -> tuple[Attempt, ...]:
     """In the order in which they were recorded."""
-    rows = connection.execute(
-        select(attempts).where(attempts.c.remediation_id == remediation_id).order_by(attempts.c.id)
-    )
-    return tuple(map(_attempt, rows))
+    return tuple(map(_attempt, _OF_REMEDIATION.rows(connection, of=remediation_id)))
 
 
 def knows_effect(connection: Connection, effect_id: str) -> bool:
-    return connection.scalar(select(attempts.c.id).where(attempts.c.effect_id == effect_id).limit(1)) is not None
+    return _KNOWS.row(connection, effect_id=effect_id) is not None
 
 
 def maybe_done(connection: Connection, remediation_id: str) -> bool:
     """Whether some attempt of it happened, or is not proven not to have."""
-    query = select(attempts.c.id).where(
-        attempts.c.remediation_id == remediation_id,
-        or_(attempts.c.outcome.is_(None), attempts.c.outcome.not_in(NOTHING_DONE)),
-    )
-    return connection.scalar(query.limit(1)) is not None
+    return _MAYBE_DONE.row(connection, of=remediation_id) is not None
 
 
 def _attempt(row: AnyRow) -> Attempt:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, or_, select, update
 
 from remediator.adapters.sql import outbox
+from remediator.adapters.sql.prepared import Prepared
 from remediator.adapters.sql.schema import alerts, episodes, remediations
 from remediator.adapters.sql.values import AnyRow, from_us, maybe_time, ref_from_key, span_us, to_us
 from remediator.people.outbox_rows import OutboxMessage
@@ -16,23 +17,29 @@ from remediator.remediation.journal import Episode
 PAGE = 200
 
 
+_OPEN = Prepared(
+    select(episodes.c.id).where(
+        episodes.c.cluster == bindparam("cluster"),
+        episodes.c.root_key == bindparam("root_key"),
+        episodes.c.closed_at.is_(None),
+    )
+)
+_INSERT = Prepared(insert(episodes), "id", "cluster", "root_key", "opened_at", "ladders")
+_GET = Prepared(select(episodes).where(episodes.c.id == bindparam("id")))
+_COUNT = Prepared(update(episodes).where(episodes.c.id == bindparam("row_id")).values(ladders=episodes.c.ladders + 1))
+
+
 def ensure(connection: Connection, episode_id: str, cluster: str, root_key: str, now: datetime) -> str:
     """The id of the open episode of this root; a new one is called `episode_id`."""
-    present = connection.scalar(
-        select(episodes.c.id).where(
-            episodes.c.cluster == cluster, episodes.c.root_key == root_key, episodes.c.closed_at.is_(None)
-        )
-    )
+    present = _OPEN.value(connection, cluster=cluster, root_key=root_key)
     if present is not None:
         return str(present)
-    connection.execute(
-        insert(episodes).values(id=episode_id, cluster=cluster, root_key=root_key, opened_at=to_us(now), ladders=0)
-    )
+    _INSERT.execute(connection, id=episode_id, cluster=cluster, root_key=root_key, opened_at=to_us(now), ladders=0)
     return episode_id
 
 
 def get(connection: Connection, episode_id: str) -> Episode | None:
-    row = connection.execute(select(episodes).where(episodes.c.id == episode_id)).one_or_none()
+    row = _GET.row(connection, id=episode_id)
     return None if row is None else _episode(row)
 
 
@@ -49,7 +56,7 @@ def _episode(row: AnyRow) -> Episode:
 
 def count_ladder(connection: Connection, episode_id: str) -> None:
     """One more ladder of it has ended with an effect."""
-    connection.execute(update(episodes).where(episodes.c.id == episode_id).values(ladders=episodes.c.ladders + 1))
+    _COUNT.execute(connection, row_id=episode_id)
 
 
 def _is_quiet(now: datetime, quiet: timedelta) -> ColumnElement[bool]:

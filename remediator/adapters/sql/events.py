@@ -7,6 +7,7 @@ event names that hash; the chain covers them through it.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +15,10 @@ from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from remediator.adapters.sql.dialect import insert_or_ignore
+from remediator.adapters.sql.prepared import Prepared
 from remediator.adapters.sql.schema import events, facts, remediations
 from remediator.adapters.sql.values import from_us, object_from_json, to_json, to_us
 from remediator.remediation.draft import Decision
@@ -64,7 +66,7 @@ def append(connection: Connection, remediation_id: str, head: Head, event: NewEv
         "prev_hash": head.hash,
     }
     row["hash"] = line_hash(row)
-    connection.execute(insert(events), row)
+    _INSERT.execute(connection, **row)
     return Head(head.seq + 1, str(row["hash"]))
 
 
@@ -80,6 +82,20 @@ _HASHED = (
     "facts_hash",
     "prev_hash",
 )
+_INSERT = Prepared(insert(events), *_HASHED, "hash")
+_INSERT_FACTS = Prepared(lambda dialect: insert_or_ignore(dialect, facts), "hash", "at", "json")
+_HEAD = Prepared(
+    select(remediations.c.event_seq, remediations.c.event_hash).where(remediations.c.id == bindparam("remediation_id"))
+)
+_SET_HEAD = Prepared(
+    update(remediations).where(remediations.c.id == bindparam("remediation_id")), "event_seq", "event_hash"
+)
+_LINES = Prepared(
+    select(events, facts.c.json.label("facts_json"))
+    .select_from(events.outerjoin(facts, facts.c.hash == events.c.facts_hash))
+    .where(events.c.remediation_id == bindparam("of"))
+    .order_by(events.c.seq)
+)
 
 
 def line_hash(row: Mapping[str, object]) -> str:
@@ -90,34 +106,24 @@ def line_hash(row: Mapping[str, object]) -> str:
 def _store_facts(connection: Connection, content: Mapping[str, object], at: datetime) -> str:
     text = to_json(content)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    connection.execute(insert_or_ignore(connection, facts), {"hash": digest, "at": to_us(at), "json": text})
+    _INSERT_FACTS.execute(connection, hash=digest, at=to_us(at), json=text)
     return digest
 
 
 def note(connection: Connection, remediation_id: str, event: NewEvent) -> bool:
     """Add a line to a remediation that does not otherwise change. False when there is no such remediation."""
-    row = connection.execute(
-        select(remediations.c.event_seq, remediations.c.event_hash).where(remediations.c.id == remediation_id)
-    ).one_or_none()
+    row = _HEAD.row(connection, remediation_id=remediation_id)
     if row is None:
         return False
     head = append(connection, remediation_id, Head(row.event_seq, row.event_hash), event)
-    connection.execute(
-        update(remediations).where(remediations.c.id == remediation_id).values(event_seq=head.seq, event_hash=head.hash)
-    )
+    _SET_HEAD.execute(connection, remediation_id=remediation_id, event_seq=head.seq, event_hash=head.hash)
     return True
 
 
 def history(connection: Connection, remediation_id: str) -> tuple[JournalEvent, ...]:
     """Oldest first. `data["facts"]` holds the facts where the event has some."""
-    rows = connection.execute(
-        select(events, facts.c.json.label("facts_json"))
-        .select_from(events.outerjoin(facts, facts.c.hash == events.c.facts_hash))
-        .where(events.c.remediation_id == remediation_id)
-        .order_by(events.c.seq)
-    )
     found = []
-    for row in rows:
+    for row in _LINES.rows(connection, of=remediation_id):
         data = dict(object_from_json(row.data))
         if row.facts_json is not None:
             data["facts"] = object_from_json(row.facts_json)
@@ -137,14 +143,8 @@ def history(connection: Connection, remediation_id: str) -> tuple[JournalEvent, 
 
 def broken_at(connection: Connection, remediation_id: str) -> int | None:
     """The first seq that does not follow from the one before it or does not fit its facts; None = it is whole."""
-    rows = connection.execute(
-        select(events, facts.c.json.label("facts_json"))
-        .select_from(events.outerjoin(facts, facts.c.hash == events.c.facts_hash))
-        .where(events.c.remediation_id == remediation_id)
-        .order_by(events.c.seq)
-    )
     head = Head()
-    for row in rows:
+    for row in _LINES.rows(connection, of=remediation_id):
         content = row._asdict()
         # The hash covers seq and prev_hash, so a line that is missing or moved shows as well.
         whole = row.prev_hash == head.hash and row.hash == line_hash(content)
@@ -154,9 +154,7 @@ def broken_at(connection: Connection, remediation_id: str) -> int | None:
         if not whole:
             return int(row.seq)
         head = Head(row.seq, row.hash)
-    end = connection.execute(
-        select(remediations.c.event_seq, remediations.c.event_hash).where(remediations.c.id == remediation_id)
-    ).one_or_none()
+    end = _HEAD.row(connection, remediation_id=remediation_id)
     return head.seq + 1 if end is not None and (end.event_seq, end.event_hash) != (head.seq, head.hash) else None
 
 
@@ -169,9 +167,17 @@ def says_something(decision: Decision, reason_before: str) -> bool:
     return not (
         isinstance(decision.event, ROUTINE)
         and r.state is decision.came_from
-        and (decision.ignored or r.reason == reason_before)
+        and (decision.ignored or _timeless(r.reason) == _timeless(reason_before))
         and not (decision.reserve or decision.release or decision.refund or decision.child or decision.notices)
     )
+
+
+_DURATION = re.compile(r"\b(?:\d+[dhms])+\b")
+
+
+def _timeless(reason: str) -> str:
+    """Without durations: "7m ago" that has become "8m ago" is no news."""
+    return _DURATION.sub("", reason)
 
 
 def of_decision(decision: Decision, now: datetime, given_facts: Mapping[str, object] | None) -> NewEvent:

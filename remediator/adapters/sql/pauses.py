@@ -5,34 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
+from remediator.adapters.sql.prepared import Prepared
 from remediator.adapters.sql.schema import pauses
 from remediator.adapters.sql.values import AnyRow, from_us, maybe_time, maybe_us, to_us
 from remediator.guardrails.facts import Pause
 from remediator.guardrails.pause import EVERYTHING
 
+_LIVE = and_(pauses.c.ended_at.is_(None), or_(pauses.c.until_at.is_(None), pauses.c.until_at > bindparam("now")))
 
-def _live(now: datetime) -> ColumnElement[bool]:
-    return and_(pauses.c.ended_at.is_(None), or_(pauses.c.until_at.is_(None), pauses.c.until_at > to_us(now)))
+COVERING = and_(pauses.c.scope.in_(bindparam("pause_scopes", expanding=True)), _LIVE)
+"""A live pause on one of `pause_scopes` (see `covered`) at `now`, in microseconds."""
+
+_FIRST = Prepared(select(pauses).where(COVERING).order_by(pauses.c.id).limit(1))
+_ADD = Prepared(insert(pauses).returning(pauses), "scope", "who", "why", "until_at", "created_at")
+_END = Prepared(update(pauses).where(pauses.c.id == bindparam("row_id"), _LIVE), "ended_at", "ended_by")
+_ALL_LIVE = Prepared(select(pauses).where(_LIVE).order_by(pauses.c.id))
 
 
-def covers(scopes: Sequence[str], now: datetime) -> ColumnElement[bool]:
-    """A live pause on one of these scopes, or on everything, whether the caller thought of that or not."""
-    return and_(pauses.c.scope.in_(sorted({*scopes, EVERYTHING})), _live(now))
+def covered(scopes: Sequence[str]) -> list[str]:
+    """The scopes to ask for: a pause of everything covers them too, whether the caller thought of that or not."""
+    return sorted({*scopes, EVERYTHING})
 
 
 def first_covering(connection: Connection, scopes: Sequence[str], now: datetime) -> Pause | None:
-    row = connection.execute(select(pauses).where(covers(scopes, now)).order_by(pauses.c.id).limit(1)).one_or_none()
+    row = _FIRST.row(connection, pause_scopes=covered(scopes), now=to_us(now))
     return None if row is None else _pause(row)
 
 
 def add(connection: Connection, scope: str, who: str, why: str, until: datetime | None, now: datetime) -> Pause:
-    row = connection.execute(
-        insert(pauses)
-        .values(scope=scope, who=who, why=why, until_at=maybe_us(until), created_at=to_us(now))
-        .returning(pauses)
-    ).one()
+    row = _ADD.row(connection, scope=scope, who=who, why=why, until_at=maybe_us(until), created_at=to_us(now))
     return _pause(row)
 
 
@@ -40,16 +43,12 @@ def end(connection: Connection, pause_id: str, who: str, now: datetime) -> bool:
     """Whether there was such a live pause."""
     if not pause_id.removeprefix("p-").isdecimal():
         return False
-    ended = connection.execute(
-        update(pauses)
-        .where(pauses.c.id == int(pause_id.removeprefix("p-")), _live(now))
-        .values(ended_at=to_us(now), ended_by=who)
-    )
-    return ended.rowcount == 1
+    row_id = int(pause_id.removeprefix("p-"))
+    return _END.execute(connection, row_id=row_id, now=to_us(now), ended_at=to_us(now), ended_by=who) == 1
 
 
 def live(connection: Connection, now: datetime) -> tuple[Pause, ...]:
-    return tuple(map(_pause, connection.execute(select(pauses).where(_live(now)).order_by(pauses.c.id))))
+    return tuple(map(_pause, _ALL_LIVE.rows(connection, now=to_us(now))))
 
 
 def _pause(row: AnyRow) -> Pause:

@@ -20,7 +20,7 @@ def last_good(connection: Connection) -> Mapping[str, str]:
 
 def save(connection: Connection, name: str, text: str, content_hash: str, now: datetime) -> None:
     given = {"text": text, "hash": content_hash, "saved_at": to_us(now)}
-    statement = upsert(connection, playbooks).values(name=name, **given)
+    statement = upsert(connection.dialect, playbooks).values(name=name, **given)
     connection.execute(statement.on_conflict_do_update(index_elements=[playbooks.c.name], set_=given))
 
 

@@ -11,11 +11,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, select, update
 
 from remediator.adapters.sql import alerts as alert_rows
 from remediator.adapters.sql import attempts, episodes, events, outbox, reservations, revisions
 from remediator.adapters.sql.events import Head, NewEvent
+from remediator.adapters.sql.prepared import Prepared
 from remediator.adapters.sql.schema import alerts, counters, remediations
 from remediator.adapters.sql.values import AnyRow, maybe_time, maybe_us, span_us, to_us
 from remediator.objects import ObjectRef
@@ -31,8 +32,24 @@ OPENED = "opened"
 WAIT_FOR_A_PAUSE = (State.HELD, State.APPROVED, State.WAITING)
 
 
+_this = remediations.c.id == bindparam("row_id")
+_unfinished = remediations.c.ended_at.is_(None)
+_update = update(remediations).where(_this)
+
+_DOC = Prepared(select(remediations.c.doc).where(_this))
+_UNFINISHED = Prepared(
+    select(remediations.c.doc)
+    .where(
+        _unfinished,
+        remediations.c.cluster == bindparam("cluster"),
+        remediations.c.root_key == bindparam("root_key"),
+    )
+    .order_by(remediations.c.seq)
+)
+
+
 def get(connection: Connection, remediation_id: str) -> Remediation | None:
-    doc = connection.scalar(select(remediations.c.doc).where(remediations.c.id == remediation_id))
+    doc = _DOC.value(connection, row_id=remediation_id)
     return None if doc is None else load(doc)
 
 
@@ -47,14 +64,7 @@ def recent(connection: Connection, limit: int, state: str, playbook: str) -> tup
 
 
 def unfinished(connection: Connection, cluster: str, root: ObjectRef) -> tuple[Remediation, ...]:
-    rows = connection.scalars(
-        select(remediations.c.doc)
-        .where(
-            remediations.c.ended_at.is_(None), remediations.c.cluster == cluster, remediations.c.root_key == root.key
-        )
-        .order_by(remediations.c.seq)
-    )
-    return tuple(map(load, rows))
+    return tuple(map(load, _UNFINISHED.column(connection, cluster=cluster, root_key=root.key)))
 
 
 def last_of_quiet_episodes(connection: Connection, now: datetime, quiet: timedelta) -> dict[str, Remediation | None]:
@@ -82,6 +92,16 @@ def last_of_quiet_episodes(connection: Connection, now: datetime, quiet: timedel
 # Beginning ------------------------------------------------------------------------------------------------------------
 
 
+_GATHERING = Prepared(
+    select(remediations.c.id).where(
+        remediations.c.cluster == bindparam("cluster"),
+        remediations.c.root_key == bindparam("root_key"),
+        _unfinished,
+        remediations.c.state == State.RECEIVED.value,
+    )
+)
+
+
 def open_new(connection: Connection, remediation: Remediation, now: datetime) -> Remediation | None:
     """Create it with its episode and decide its alerts; None when a gathering one of its root exists by now.
 
@@ -92,14 +112,10 @@ def open_new(connection: Connection, remediation: Remediation, now: datetime) ->
     if stored is not None:
         return stored
     root_key = _root_key(remediation)
-    gathering = select(remediations.c.id).where(
-        remediations.c.cluster == remediation.cluster,
-        remediations.c.root_key == root_key,
-        remediations.c.ended_at.is_(None),
-        remediations.c.state == State.RECEIVED.value,
-    )
-    if remediation.state is State.RECEIVED and root_key and connection.scalar(gathering) is not None:
-        return None
+    if remediation.state is State.RECEIVED and root_key:
+        gathering = _GATHERING.row(connection, cluster=remediation.cluster, root_key=root_key)
+        if gathering is not None:
+            return None
     episode = episodes.ensure(
         connection,
         remediation.episode or "e-" + remediation.id.removeprefix("r-"),
@@ -118,16 +134,15 @@ def _insert(connection: Connection, r: Remediation, now: datetime, *, had_effect
     data = {"alerts": list(r.alerts), "severity": r.severity, "parent": r.parent, "requester": r.requester}
     opened = NewEvent(at=now, type=OPENED, to_state=r.state.value, reason=r.reason, data=data)
     head = events.append(connection, r.id, Head(), opened)
-    connection.execute(
-        insert(remediations).values(
-            id=r.id,
-            parent=r.parent,
-            had_effect=had_effect,
-            created_at=to_us(r.created_at),
-            event_seq=head.seq,
-            event_hash=head.hash,
-            **_columns(r),
-        )
+    _INSERT.execute(
+        connection,
+        id=r.id,
+        parent=r.parent,
+        had_effect=had_effect,
+        created_at=to_us(r.created_at),
+        event_seq=head.seq,
+        event_hash=head.hash,
+        **_columns(r),
     )
 
 
@@ -135,8 +150,27 @@ def _root_key(r: Remediation) -> str:
     return r.root.key if r.root else ""
 
 
+_COLUMNS = (
+    "episode_id",
+    "cluster",
+    "root_key",
+    "state",
+    "outcome",
+    "playbook",
+    "reason",
+    "wake_at",
+    "ended_at",
+    "version",
+    "epoch",
+    "doc",
+)
+_INSERT = Prepared(
+    insert(remediations), "id", "parent", "had_effect", "created_at", "event_seq", "event_hash", *_COLUMNS
+)
+
+
 def _columns(r: Remediation) -> dict[str, Any]:
-    """What every write of a remediation sets."""
+    """What every write of a remediation sets: `_COLUMNS`."""
     wakes = [to_us(at) for at in (r.due, r.deadline) if at is not None]
     return {
         "episode_id": r.episode,
@@ -156,20 +190,34 @@ def _columns(r: Remediation) -> dict[str, Any]:
 
 # Transitions ----------------------------------------------------------------------------------------------------------
 
-_PRESENT = (
-    remediations.c.version,
-    remediations.c.epoch,
-    remediations.c.holder,
-    remediations.c.reason,
-    remediations.c.had_effect,
-    remediations.c.event_seq,
-    remediations.c.event_hash,
+_PRESENT = Prepared(
+    select(
+        remediations.c.version,
+        remediations.c.epoch,
+        remediations.c.holder,
+        remediations.c.lease_until,
+        remediations.c.reason,
+        remediations.c.had_effect,
+        remediations.c.event_seq,
+        remediations.c.event_hash,
+    ).where(_this)
+)
+_UNCHANGED = ("event_seq", "event_hash", "holder", "lease_until")
+_MOVE = Prepared(
+    _update.where(
+        remediations.c.version == bindparam("was_version"),
+        remediations.c.epoch == bindparam("was_epoch"),
+        remediations.c.holder == bindparam("was_holder"),
+    ),
+    "had_effect",
+    *_UNCHANGED,
+    *_COLUMNS,
 )
 
 
 def _present(connection: Connection, before: Remediation, holder: str) -> AnyRow:
     """The row as it is, when it is still what the decision was made on. Raises: StaleRemediation."""
-    row = connection.execute(select(*_PRESENT).where(remediations.c.id == before.id)).one_or_none()
+    row = _PRESENT.row(connection, row_id=before.id)
     if row is None:
         raise StaleRemediation(f"{before.id} does not exist")
     if row.version != before.version:
@@ -183,17 +231,18 @@ def _present(connection: Connection, before: Remediation, holder: str) -> AnyRow
 
 def _move(connection: Connection, r: Remediation, present: AnyRow, values: Mapping[str, Any]) -> None:
     """The compare-and-set itself: on a database with several writers the row may have moved since it was read."""
-    moved = connection.execute(
-        update(remediations)
-        .where(
-            remediations.c.id == r.id,
-            remediations.c.version == present.version,
-            remediations.c.epoch == present.epoch,
-            remediations.c.holder == present.holder,
-        )
-        .values(**_columns(r), **values)
+    unchanged = {name: getattr(present, name) for name in _UNCHANGED if name not in values}
+    moved = _MOVE.execute(
+        connection,
+        row_id=r.id,
+        was_version=present.version,
+        was_epoch=present.epoch,
+        was_holder=present.holder,
+        **_columns(r),
+        **unchanged,
+        **values,
     )
-    if moved.rowcount != 1:
+    if moved != 1:
         raise StaleRemediation(f"{r.id} was moved by somebody else just now")
 
 
@@ -268,14 +317,14 @@ def join(connection: Connection, decision: Decision, now: datetime, messages: Se
     alert_rows.tie(connection, joined.alerts, alert_rows.JOINED + r.id, r.id, r.episode)
 
 
+_NEXT_EPOCH = Prepared(
+    update(counters).where(counters.c.name == "epoch").values(value=counters.c.value + 1).returning(counters.c.value)
+)
+
+
 def next_epoch(connection: Connection) -> int:
     """A number that was never given out before."""
-    value = connection.scalar(
-        update(counters)
-        .where(counters.c.name == "epoch")
-        .values(value=counters.c.value + 1)
-        .returning(counters.c.value)
-    )
+    value = _NEXT_EPOCH.value(connection)
     assert value is not None, "the first migration makes the counter"
     return int(value)
 
@@ -283,38 +332,54 @@ def next_epoch(connection: Connection) -> int:
 # Claims ---------------------------------------------------------------------------------------------------------------
 
 
+_not_busy = remediations.c.id.not_in(bindparam("busy", expanding=True))
+_CLAIMABLE = Prepared(
+    select(remediations.c.id, remediations.c.holder, remediations.c.epoch, remediations.c.doc)
+    .where(
+        _unfinished,
+        remediations.c.wake_at <= bindparam("now"),
+        or_(
+            remediations.c.holder == "",
+            remediations.c.holder == bindparam("me"),
+            remediations.c.lease_until.is_(None),
+            remediations.c.lease_until <= bindparam("now"),
+        ),
+        _not_busy,
+    )
+    .order_by(remediations.c.wake_at, remediations.c.seq)
+    .limit(bindparam("limit"))
+    # Other replicas take the rows after these instead of waiting for them; SQLite has one writer and no such clause.
+    .with_for_update(skip_locked=True)
+)
+_HOLD = Prepared(_update, "holder", "lease_until")
+_HOLD_ANEW = Prepared(_update, "holder", "lease_until", "epoch", "doc")
+
+
 def claim(
     connection: Connection, holder: str, now: datetime, lease: timedelta, limit: int, busy: Sequence[str]
 ) -> tuple[Remediation, ...]:
     """Take what is due and free, ours, or left by a holder whose lease is over; most overdue first."""
     at = to_us(now)
-    query = (
-        select(remediations.c.id, remediations.c.holder, remediations.c.epoch, remediations.c.doc)
-        .where(
-            remediations.c.ended_at.is_(None),
-            remediations.c.wake_at <= at,
-            or_(
-                remediations.c.holder.in_(("", holder)),
-                remediations.c.lease_until.is_(None),
-                remediations.c.lease_until <= at,
-            ),
-        )
-        .order_by(remediations.c.wake_at, remediations.c.seq)
-        .limit(limit)
-    )
-    if busy:
-        query = query.where(remediations.c.id.not_in(busy))
+    until = at + span_us(lease)
     claimed = []
-    # Other replicas take the rows after these instead of waiting for them; SQLite has one writer and no such clause.
-    for row in connection.execute(query.with_for_update(skip_locked=True)).all():
+    for row in _CLAIMABLE.rows(connection, me=holder, now=at, busy=busy, limit=limit):
         r = load(row.doc)
-        values: dict[str, Any] = {"holder": holder, "lease_until": at + span_us(lease)}
         if row.holder not in ("", holder) and row.epoch:
             r = replace(r, epoch=next_epoch(connection))
-            values |= {"epoch": r.epoch, "doc": dump(r)}
-        connection.execute(update(remediations).where(remediations.c.id == row.id).values(**values))
+            _HOLD_ANEW.execute(connection, row_id=r.id, holder=holder, lease_until=until, epoch=r.epoch, doc=dump(r))
+        else:
+            _HOLD.execute(connection, row_id=r.id, holder=holder, lease_until=until)
         claimed.append(r)
     return tuple(claimed)
+
+
+_LEFT_BEHIND = Prepared(
+    select(remediations.c.id, remediations.c.epoch, remediations.c.doc).where(
+        _unfinished,
+        remediations.c.holder != bindparam("me"),
+        or_(remediations.c.holder != "", remediations.c.epoch != 0),
+    )
+)
 
 
 def take_over(connection: Connection, holder: str) -> int:
@@ -322,63 +387,67 @@ def take_over(connection: Connection, holder: str) -> int:
 
     Only for a process that has the whole store to itself: what an earlier process may still be doing is fenced off.
     """
-    rows = connection.execute(
-        select(remediations.c.id, remediations.c.epoch, remediations.c.doc).where(
-            remediations.c.ended_at.is_(None),
-            remediations.c.holder != holder,
-            or_(remediations.c.holder != "", remediations.c.epoch != 0),
-        )
-    ).all()
+    rows = _LEFT_BEHIND.rows(connection, me=holder)
     for row in rows:
-        values: dict[str, Any] = {"holder": "", "lease_until": None}
         if row.epoch:
             r = replace(load(row.doc), epoch=next_epoch(connection))
-            values |= {"epoch": r.epoch, "doc": dump(r)}
-        connection.execute(update(remediations).where(remediations.c.id == row.id).values(**values))
+            _HOLD_ANEW.execute(connection, row_id=r.id, holder="", lease_until=None, epoch=r.epoch, doc=dump(r))
+        else:
+            _HOLD.execute(connection, row_id=row.id, holder="", lease_until=None)
     return len(rows)
+
+
+_RENEW = Prepared(
+    update(remediations)
+    # What has ended has no holder any more.
+    .where(remediations.c.id.in_(bindparam("ids", expanding=True)), remediations.c.holder == bindparam("me"))
+    .returning(remediations.c.id),
+    "lease_until",
+)
 
 
 def renew(connection: Connection, holder: str, ids: Sequence[str], now: datetime, lease: timedelta) -> frozenset[str]:
     """Extend our leases; the ids that are still ours."""
-    renewed = connection.scalars(
-        update(remediations)
-        # What has ended has no holder any more.
-        .where(remediations.c.id.in_(ids), remediations.c.holder == holder)
-        .values(lease_until=to_us(now) + span_us(lease))
-        .returning(remediations.c.id)
+    return frozenset(_RENEW.column(connection, ids=ids, me=holder, lease_until=to_us(now) + span_us(lease)))
+
+
+_ASLEEP = Prepared(
+    select(remediations.c.doc).where(
+        _unfinished,
+        remediations.c.state.in_([state.value for state in WAIT_FOR_A_PAUSE]),
+        remediations.c.wake_at > bindparam("now"),
     )
-    return frozenset(renewed)
+)
+_WAKE = Prepared(_update, "wake_at", "doc")
 
 
 def wake(connection: Connection, now: datetime) -> None:
     """A pause is over: what may have waited for its end is due at once. A `wait` step waits its time, and a question
     its answer."""
-    rows = connection.execute(
-        select(remediations.c.id, remediations.c.doc).where(
-            remediations.c.ended_at.is_(None),
-            remediations.c.state.in_([state.value for state in WAIT_FOR_A_PAUSE]),
-            remediations.c.wake_at > to_us(now),
-        )
-    ).all()
-    for row in rows:
-        r = load(row.doc)
+    for doc in _ASLEEP.column(connection, now=to_us(now)):
+        r = load(doc)
         if r.due is None or r.due <= now or (r.state is State.WAITING and r.waiting_for not in ("pause", "guard")):
             continue
         r = replace(r, due=now)
         # No transition: whoever moves it at this moment does it on what he knows, and sets the next time himself.
-        connection.execute(
-            update(remediations).where(remediations.c.id == r.id).values(wake_at=to_us(now), doc=dump(r))
-        )
+        _WAKE.execute(connection, row_id=r.id, wake_at=to_us(now), doc=dump(r))
+
+
+# What another replica works on is due all the time; asking for it again and again would get it no sooner.
+_leased_away = and_(
+    remediations.c.holder != "",
+    remediations.c.holder != bindparam("me"),
+    remediations.c.lease_until > remediations.c.wake_at,
+)
+_NEXT_WAKE = Prepared(select(func.min(remediations.c.wake_at)).where(_unfinished, _not_busy))
+_NEXT_WAKE_FOR = Prepared(
+    select(func.min(case((_leased_away, remediations.c.lease_until), else_=remediations.c.wake_at))).where(
+        _unfinished, _not_busy
+    )
+)
 
 
 def next_due(connection: Connection, busy: Sequence[str], holder: str = "") -> datetime | None:
-    wake, lease = remediations.c.wake_at, remediations.c.lease_until
-    if holder:
-        # What another replica works on is due all the time; asking for it again and again would get it no sooner.
-        leased = and_(remediations.c.holder.not_in(("", holder)), lease > wake)
-        query = select(func.min(case((leased, lease), else_=wake))).where(remediations.c.ended_at.is_(None))
-    else:
-        query = select(func.min(wake)).where(remediations.c.ended_at.is_(None))
-    if busy:
-        query = query.where(remediations.c.id.not_in(busy))
-    return maybe_time(connection.scalar(query))
+    if not holder:
+        return maybe_time(_NEXT_WAKE.value(connection, busy=busy))
+    return maybe_time(_NEXT_WAKE_FOR.value(connection, busy=busy, me=holder))

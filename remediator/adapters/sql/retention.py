@@ -25,6 +25,7 @@ from remediator.adapters.sql.schema import (
     remediations,
     reservations,
     revisions,
+    storms,
 )
 from remediator.adapters.sql.values import to_us
 
@@ -87,6 +88,7 @@ def steps(now: datetime) -> Iterator[tuple[str, Step]]:
     yield "facts", _delete(facts, facts.c.hash, and_(facts.c.at < before(RECORDS), unused))
     empty = ~exists().where(remediations.c.episode_id == episodes.c.id)
     yield "episodes", _delete(episodes, episodes.c.id, and_(episodes.c.closed_at < before(RECORDS), empty))
+    yield "storms", _delete(storms, storms.c.id, storms.c.closed_at < before(RECORDS))
     yield "attempts", _delete(attempts, attempts.c.id, attempts.c.at < before(EFFECTS))
     yield (
         "outbox",

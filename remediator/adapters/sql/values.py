@@ -7,15 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import orjson
-from sqlalchemy import Row
 
 from remediator.objects import ObjectRef
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-AnyRow: TypeAlias = Row[*tuple[Any, ...]]
-"""A row of any query; its columns are read by name."""
+AnyRow: TypeAlias = Any
+"""A row of any query; its columns are read by name, and each has the type that its table gives it."""
 
 
 def to_us(at: datetime) -> int:

@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from remediator.adapters.sql.engine import Database, unavailable
+from remediator.adapters.sql.prepared import run_text
 from remediator.errors import JournalUnavailable
 
 T = TypeVar("T")
@@ -156,19 +157,19 @@ class _Transaction:
 
     def _in_savepoint(self, jobs: Sequence[_Job[Any]], work: Callable[[], Sequence[Any]]) -> None:
         """Raises: SQLAlchemyError when the database gave up the whole transaction, with everybody's work."""
-        self._connection.exec_driver_sql("SAVEPOINT job")
+        run_text(self._connection, "SAVEPOINT job")
         try:
             results = work()
         except Exception as exc:
             if not self._database.in_transaction(self._connection):
                 raise
-            self._connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
+            run_text(self._connection, "ROLLBACK TO SAVEPOINT job")
             for job in jobs:
                 job.error = unavailable(exc, "not stored") if isinstance(exc, SQLAlchemyError) else exc
         else:
             for job, result in zip(jobs, results, strict=True):
                 job.result = result
-        self._connection.exec_driver_sql("RELEASE SAVEPOINT job")
+        run_text(self._connection, "RELEASE SAVEPOINT job")
 
 
 class ThreadWriter:
