@@ -3,7 +3,7 @@ never."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -12,12 +12,14 @@ from remediator import views
 from remediator.alerts.source import Source
 from remediator.alerts.webhook import parse_webhook
 from remediator.guardrails.verdict import Answer, gravest
+from remediator.limit_views import limit_views
 from remediator.objects import ObjectRef
 from remediator.playbooks.catalog import Catalog
 from remediator.remediation.assembly import Core
 from remediator.remediation.decide import decide
 from remediator.remediation.events import Chosen, NoneChosen
 from remediator.remediation.journal import AlertRecord
+from remediator.remediation.places import place_of
 from remediator.remediation.state import Candidate, Remediation, State
 
 WOULD = {
@@ -33,21 +35,26 @@ WOULD = {
 
 
 class Preview:
-    """Walks one alert through choosing, planning and guarding, and stops before anything is written."""
+    """Walks one alert through choosing, planning and guarding, and stops before anything is written.
 
-    def __init__(self, core: Core, catalog: Callable[[], Catalog]) -> None:
+    `sources` are the senders as they are configured: what one of them forces on its alerts decides about environments.
+    """
+
+    def __init__(self, core: Core, catalog: Callable[[], Catalog], sources: Sequence[Source] = ()) -> None:
         self._core = core
         self._catalog = catalog
+        self._sources = {source.name: source for source in sources}
 
     async def explain(self, alert: dict[str, Any]) -> dict[str, Any]:
-        """`alert` as in a webhook. Raises: InvalidWebhook, JournalUnavailable."""
+        """`alert` as in a webhook, with the `cluster` and `source` that it would come from. Raises: InvalidWebhook,
+        JournalUnavailable."""
         clock = self._core.ports.clock
         now = clock.now()
         cluster = str(alert.get("cluster") or next(iter(self._core.ports.clusters)))
-        body = {k: v for k, v in alert.items() if k != "cluster"}
-        webhook = parse_webhook(
-            orjson.dumps({"version": "4", "alerts": [body]}), source=Source(name="explain", cluster=cluster)
-        )
+        body = {k: v for k, v in alert.items() if k not in ("cluster", "source")}
+        name = str(alert.get("source") or "explain")
+        source = self._sources.get(name) or Source(name=name, cluster=cluster)
+        webhook = parse_webhook(orjson.dumps({"version": "4", "alerts": [body]}), source=source)
         parsed = webhook.alerts[0]
         record = AlertRecord(id="preview", alert=parsed, first_seen=now, last_seen=now)
         entries = self._catalog().candidates(parsed)
@@ -57,13 +64,16 @@ class Preview:
             "not_chosen": [],
             "remediation": None,
             "acts": False,
+            "environment": "",
+            "limits": [],
         }
         if not entries:
-            return answer | {"would": "nothing", "explanation": "no loaded playbook matches its labels"}
+            refused = "; ".join(map(str, self._catalog().refused(parsed)))
+            return answer | {"would": "nothing", "explanation": refused or "no loaded playbook matches its labels"}
         r = Remediation(
             id="r-preview",
             episode="",
-            cluster=cluster,
+            cluster=parsed.cluster,
             target=None,
             root=ObjectRef("Alert", "", parsed.fingerprint),
             created_at=now,
@@ -83,6 +93,8 @@ class Preview:
             made = await self._core.planner.plan(r, [record])
             decision = decide(r, made, clock.now())
             answer["not_chosen"] = list(event.not_chosen)
+            answer["environment"] = r.environment
+            answer["limits"] = self._limits(r)
         planned = decision.remediation
         answer["remediation"] = views.remediation(planned)
         answer["would"] = WOULD.get(planned.state, planned.state.value)
@@ -90,3 +102,10 @@ class Preview:
         answer["acts"] = planned.state in (State.RESERVED, State.AWAITING_APPROVAL)
         answer["gravest"] = gravest(planned.verdicts).value if planned.verdicts else Answer.PASS.value
         return answer
+
+    def _limits(self, r: Remediation) -> list[dict[str, Any]]:
+        """Of the playbook as it is written, not as it is in force."""
+        settings, loaded = self._core.settings, self._catalog().get(r.playbook)
+        if loaded is None:
+            return []
+        return limit_views(loaded.playbook, settings.policy, place_of(r, settings.projects))

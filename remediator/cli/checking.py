@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,8 +13,10 @@ from remediator.cli.options import Output, OutputOption
 from remediator.cli.problems import NO, Problem
 
 if TYPE_CHECKING:  # what these import takes longer than `version` may
+    from remediator.config import Config
     from remediator.guardrails.policy import Policy
     from remediator.playbooks.folder import FileResult
+    from remediator.playbooks.projects import Project
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 PathsArgument = Annotated[list[Path], typer.Argument(metavar="PATHS...", help="Playbook files, or folders of them.")]
@@ -38,8 +40,12 @@ class Line:
 def check(
     paths: PathsArgument,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Check against the ceilings of this config.")
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="Check against the ceilings and projects of this config."),
     ] = None,
+    project: Annotated[
+        str, typer.Option(metavar="NAME", help="The project of these playbooks; without it, that of their folder.")
+    ] = "",
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Find mistakes in playbooks: what does not load, and what loads but is likely wrong. Exit code 1 on errors."""
@@ -48,7 +54,8 @@ def check(
     from remediator.cli.screen import count, plain, print_json, screen
 
     results = _results(paths)
-    found = {*_findings(results, _policy(config), config is not None)}
+    operators = _config(config)
+    found = {*_findings(results, _policy(operators), operators is not None), *_outside(results, operators, project)}
     lines = sorted(found, key=lambda line: (line.file, line.line, line.message))
     errors = sum(line.severity == "error" for line in lines)
     warnings = sum(line.severity == "warning" for line in lines)
@@ -105,23 +112,66 @@ def _kinds() -> tuple[dict[str, Any], dict[str, Any]]:
     return {n: kind.args for n, kind in CHECKS.items()}, {n: kind.args for n, kind in COLLECTORS.items()}
 
 
-def _policy(config: Path | None) -> Policy:
+def _config(path: Path | None) -> Config | None:
     from remediator.config import load_config
     from remediator.errors import InvalidConfig
-    from remediator.guardrails.policy import Policy
+    from remediator.guardrails.ceilings import policy_problems
 
-    if config is None:
-        return Policy()
     try:
-        return load_config(config).policy
+        config = load_config(path) if path else None
     except InvalidConfig as exc:
         raise Problem(str(exc)) from exc
+    if config and (problems := policy_problems(config.policy)):
+        raise Problem("\n  ".join((f"{path}: policy:", *problems)))
+    return config
+
+
+def _policy(config: Config | None) -> Policy:
+    from remediator.guardrails.policy import Policy
+
+    return config.policy if config else Policy()
+
+
+def _outside(results: Sequence[FileResult], config: Config | None, name: str) -> Iterator[Line]:
+    """What the projects have against the playbooks. Raises: Problem for a project that is not there."""
+    from remediator.actions.registry import load_actions
+    from remediator.playbooks.projects import objections, unknown_actions
+
+    projects = {project.name: project for project in config.projects} if config else {}
+    if name and name not in projects:
+        advice = f"Known: {', '.join(projects)}." if projects else "Give --config with a file that has projects."
+        raise Problem(f"no project is called {name!r}", advice=advice)
+    if unknown := unknown_actions(tuple(projects.values()), load_actions()):
+        raise Problem("\n".join(unknown))
+    owners = {one.name: _owner(one, projects, name) for one in results if one.loaded} if projects else {}
+    for result in results:
+        if result.loaded is None or result.name not in owners:
+            continue
+        project = owners[result.name]
+        if project is None:
+            said = "its folder is none of a project's, so it would not be loaded; say which project with --project"
+            yield Line(result.source, 0, "error", "no-project", said)
+            continue
+        found = list(objections(result.loaded.playbook, project))
+        for index, rung in enumerate(result.loaded.playbook.escalate):
+            other = owners.get(rung.playbook)
+            if other is not None and other is not project:
+                found.append(f"escalate[{index}].playbook: {rung.playbook} belongs to project {other.name}")
+        for problem in found:
+            yield Line(result.source, result.name_line, "error", "outside-project", _sentences(problem))
+
+
+def _owner(result: FileResult, projects: Mapping[str, Project], name: str) -> Project | None:
+    if name:
+        return projects[name]
+    folder = Path(result.source).resolve().parent
+    return next((p for p in projects.values() if folder in [f.resolve() for f in p.playbooks.folders]), None)
 
 
 def _findings(results: Sequence[FileResult], policy: Policy, chosen: bool) -> Iterator[Line]:
     """`chosen`: the policy is the operator's own, so what is beyond it is an error; else only worth a warning."""
     from remediator.actions.registry import load_actions
-    from remediator.guardrails.policy import OverCeiling, effective_limits
+    from remediator.guardrails.ceilings import OverCeiling, effective_limits
     from remediator.playbooks.lint import lines_of, lint
 
     for result in results:

@@ -22,10 +22,12 @@ def explain(
     output: OutputOption = Output.TEXT,
     server: ServerOption = SERVER,
     token_file: TokenFileOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every guard and every limit, also those at rest.")] = False,
 ) -> None:
-    """Show playbook, plan, diff and every guard for an alert. Exit code 1 if nothing would be done.
+    """What would happen now with an alert, and what would have to change. Exit code 1 if nothing would be done.
 
-    Takes a webhook body, one alert of it, an alert of Alertmanager's or Prometheus' API, or `{"labels": {...}}`.
+    Shows playbook, plan, diff, each guard that objects, and the limits that somebody has set. Takes a webhook body, one
+    alert of it, an alert of Alertmanager's or Prometheus' API, or `{"labels": {...}}`.
     """
     from remediator.cli.screen import print_json, screen
 
@@ -37,15 +39,25 @@ def explain(
         for number, view in enumerate(answer["explanations"]):
             if number:
                 console.print()
-            print_explanation(console, view)
+            print_explanation(console, view, everything=everything)
     if not any(view["acts"] for view in answer["explanations"]):
         raise typer.Exit(NO)
 
 
-def print_explanation(console: Console, view: dict[str, Any]) -> None:
-    """`view` as service.explain gives it: the answer first, then the reasons."""
+def print_explanation(console: Console, view: dict[str, Any], *, everything: bool = False) -> None:
+    """`view` as service.explain gives it: the answer first, then the reasons and what would change them."""
     from remediator.cli.screen import plain
-    from remediator.cli.sheet import Sheet, alerts_part, bold, guards_part, joined, plan_part, target_part
+    from remediator.cli.sheet import (
+        Sheet,
+        alerts_part,
+        bold,
+        guards_part,
+        joined,
+        obstacles_part,
+        plan_part,
+        print_limits,
+        target_part,
+    )
     from remediator.cli.story import headline
 
     r = view["remediation"]
@@ -65,12 +77,15 @@ def print_explanation(console: Console, view: dict[str, Any]) -> None:
         sheet.part("Playbook", plain("none"), *passed)
     else:
         mode = f"mode {r['mode']}" if r["playbook"] else ""
+        place = f"in {view['environment']}" if view.get("environment") else ""
         name = r["playbook"] or f"none of {', '.join(r['candidates'])}"
-        sheet.part("Playbook", joined(bold(name), mode, sep="  "), plain(r["description"]), *passed)
+        sheet.part("Playbook", joined(bold(name), mode, place, sep="  "), plain(r["description"]), *passed)
         target_part(sheet, r)
         plan_part(sheet, r["plan"])
-        guards_part(sheet, r["verdicts"])
+        (guards_part if everything else obstacles_part)(sheet, r["verdicts"])
     sheet.print(console)
+    if r and (limits := view.get("limits")):
+        print_limits(console, limits, r["verdicts"], everything=everything)
 
 
 def _alert(sent: dict[str, Any]) -> dict[str, Any]:

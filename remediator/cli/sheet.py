@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from remediator.cli.screen import STYLES, clock, plain, target
+from remediator.cli.screen import STYLES, clock, plain, print_table, target
 
 View = dict[str, Any]
 
@@ -25,6 +25,7 @@ SAYS = {
     "pass": ("passes", "pass"),
 }
 """For one guard, for several."""
+SHORT = {"policy": "policy", "environment": "env", "severity": "sev", "project": "project"}
 MAX_ALERTS = 5
 ONE_LINE_DIFF = 64
 
@@ -143,10 +144,61 @@ def guards_part(sheet: Sheet, verdicts: Sequence[View]) -> None:
     sheet.part("Guards", head, aligned(*(_guard(v) for v in asked)), rest)
 
 
+def obstacles_part(sheet: Sheet, verdicts: Sequence[View]) -> None:
+    """Every guard that objects, with its numbers and below them what would change its answer; the others by name."""
+    objecting = [v for answer in GRAVEST_FIRST[:-1] for v in verdicts if v["answer"] == answer]
+    lines: list[RenderableType | None] = [aligned(*((*_mark(v), _objection(v)) for v in objecting))]
+    for answer, says in (("pass", "passed"), ("not_applicable", "not applicable")):
+        names = [v["guardrail"] for v in verdicts if v["answer"] == answer]
+        lines.append(plain(f"{says}: {', '.join(names)}", "dim") if names else None)
+    sheet.part("Guards", *lines)
+
+
+def _objection(verdict: View) -> Text:
+    reason = f"cannot see: {verdict['reason']}" if verdict["cannot_see"] else verdict["reason"]
+    return joined(plain(reason), plain(f"→ {verdict['changes']}", "cyan") if verdict["changes"] else "", sep="\n")
+
+
+def print_limits(console: Console, limits: Sequence[View], verdicts: Sequence[View], *, everything: bool) -> None:
+    """What is in force, and beside it what is shipped, what the operator and the playbook say, and the ceiling.
+
+    Without `everything` only those that somebody has set, and those of guards that object.
+    """
+    objecting = {v["guardrail"] for v in verdicts if v["answer"] in GRAVEST_FIRST[:-1]}
+    rows = [row for row in limits if everything or row["differs"] or row["guardrail"] in objecting]
+    if rows:
+        console.print()
+        head = ("LIMIT", "NOW", "SHIPPED", "OPERATOR", "PLAYBOOK", "CEILING")
+        print_table(console, head, [_limit(row) for row in rows], flexible=("OPERATOR", "CEILING"))
+    if rest := len(limits) - len(rows):
+        console.print(plain(f"{rest} limits are as shipped; --all shows them.", "dim"))
+
+
+def _limit(row: View) -> tuple[Text, ...]:
+    """The word that counts is bold."""
+    said = next((who for who in ("severity", "environment", "policy") if row[who] is not None), "")
+    ceiling = f"{'≤' if row['bound'] == 'at most' else '≥'} {row['ceiling']}"
+    cells = (
+        ("shipped", str(row["shipped"])),
+        (said, f"{row[said]} ({SHORT[said]})" if said else "-"),
+        ("playbook", "-" if row["playbook"] is None else str(row["playbook"])),
+        ("ceiling", f"{ceiling} ({SHORT[by]})" if (by := row["ceiling_by"].partition(" ")[0]) in SHORT else ceiling),
+    )
+    counts = row["by"].partition(" ")[0]
+    return plain(row["limit"]), bold(row["in_force"]), *(plain(t, "bold" if who == counts else "") for who, t in cells)
+
+
+def _mark(verdict: View) -> tuple[Text, Text]:
+    answer = verdict["answer"]
+    return Text(MARKS[answer], style=STYLES.get(answer, "")), plain(
+        verdict["guardrail"], "dim" if answer == "pass" else ""
+    )
+
+
 def _guard(verdict: View) -> tuple[Text, ...]:
     answer = verdict["answer"]
     quiet = "dim" if answer == "pass" else ""
     reason = f"cannot see: {verdict['reason']}" if verdict["cannot_see"] else verdict["reason"]
     stop = "" if not reason or reason[-1] in ".!?…" or not verdict["changes"] else "."
     text = joined(plain(f"{reason}{stop}", quiet), verdict["changes"])
-    return Text(MARKS[answer], style=STYLES.get(answer, "")), plain(verdict["guardrail"], quiet), text
+    return *_mark(verdict), text

@@ -1,182 +1,141 @@
-"""The operator's numbers: what holds when a playbook is silent, and how far one may go. Nothing is unlimited.
+"""The operator's policy: what holds when a playbook is silent, and how far one may go, here. Nothing is unlimited.
 
-A playbook moves freely below the ceilings; asking for more is an error at load that names the ceiling. Where more is
-safer (cooldown, min_available) the ceiling is a floor.
+The default of a number is, weakest first: shipped, `defaults`, the environment's, the severity's, the playbook's own.
+The ceiling is the tightest of what is shipped, `ceilings`, and the environment's. A playbook moves freely below it;
+asking for more is an error at load (`ceilings.py`). Where more is safer (cooldown, min_available) the ceiling is a
+floor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, field_validator
 
-from remediator.errors import InvalidPlaybook
+from remediator.guardrails.environments import ANY, SEVERITIES, Environment, Place, Rules, Severity
 from remediator.guardrails.facts import EffectiveLimits
-from remediator.guardrails.words import about
-from remediator.playbooks.model import Limits, Mode, Playbook, Strict
+from remediator.guardrails.layers import Row, rows_of
+from remediator.playbooks.fields import Mode
+from remediator.playbooks.limits import flat
+from remediator.playbooks.limits_table import FAILURE_DOMAIN_LABEL
+from remediator.playbooks.model import Playbook
+from remediator.playbooks.windows_model import Windows, Zone
 
-Value = int | str | timedelta
+EVERYWHERE = Place()
+FLOORS = ("min_available", "min_healthy")
+"""Shares or copies: those of playbook and operator cannot be compared, so guardrails look at both."""
 
 
-class Policy(Strict):
-    """Part of the operator's configuration. `defaults` and `ceilings` have the keys of a playbook's `guardrails`."""
+def _lower(names: Mapping[str, str]) -> Mapping[str, str]:
+    return {name.lower(): meaning.lower() for name, meaning in names.items()}
+
+
+class Policy(Rules):
+    """Part of the operator's configuration. What is said here holds where no environment matches, and for whatever an
+    environment leaves open; blockers, windows and ceilings hold everywhere."""
 
     mode_ceiling: Mode = Mode.APPROVE
-    """The highest mode of any playbook here; `auto` is for environments that can afford it."""
-    defaults: Limits = Limits()
-    ceilings: Limits = Limits()
+    environments: tuple[Environment, ...] = ()
+    severities: Mapping[str, Severity] = Field(default_factory=dict)
+    """By the name of `severity_map`, or the alert's own where it is not in there."""
+    severity_map: Annotated[Mapping[str, str], AfterValidator(_lower)] = Field(default=SEVERITIES)
+    zone: Zone = ""
+    """For windows that name none."""
     protected_namespaces: frozenset[str] = Field(default=frozenset({"kube-system"}))
     """Untouchable unless named one by one: our own, the control plane's, the monitoring stack's, the state store's."""
 
+    @field_validator("severities")
+    @classmethod
+    def _in_lower_case(cls, value: Mapping[str, Severity]) -> Mapping[str, Severity]:
+        return {name.lower(): severity for name, severity in value.items()}
 
-class OverCeiling(InvalidPlaybook):
-    """A playbook asks for more than the operator allows. `problems` has one line for each number."""
+    def all_windows(self) -> tuple[tuple[str, Windows], ...]:
+        """Everywhere that windows are given, by the path of the setting."""
+        said = [("policy.windows", self.windows)]
+        said += [(f"policy.environments[{e.name}].windows", e.windows) for e in self.environments]
+        return tuple((where, windows) for where, windows in said if windows is not None)
 
-    def __init__(self, playbook: str, problems: tuple[str, ...]) -> None:
-        super().__init__(f"playbook {playbook}: {'; '.join(problems)}")
-        self.problems = problems
+    def environment_at(self, place: Place) -> Environment | None:
+        """The first one that matches; the one decided before, where it was."""
+        if place.environment is not None:
+            return next((e for e in self.environments if e.name == place.environment), None)
+        return next((e for e in self.environments if e.match.holds(place)), None)
 
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """One number: its key in YAML, its field in EffectiveLimits, and what is shipped.
-
-    `bound` says on which side the ceiling lies; `nearest` is the smallest value that makes sense at all.
-    """
-
-    key: str
-    field: str
-    default: Value
-    ceiling: Value
-    nearest: Value
-    bound: Literal["at most", "at least"] = "at most"
-    unit: str = ""
+    def severity_at(self, place: Place) -> tuple[str, Severity | None]:
+        said = place.severity.lower()
+        name = self.severity_map.get(said, said)
+        return name, self.severities.get(name)
 
 
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-
-LIMITS: tuple[Limit, ...] = (
-    Limit("max_targets", "max_targets", 1, 10, 1),
-    Limit("max_alert_age", "max_alert_age", HOUR, 24 * HOUR, MINUTE),
-    Limit("in_flight.target", "in_flight_target", 1, 1, 1),
-    Limit("in_flight.playbook", "in_flight_playbook", 1, 5, 1),
-    Limit("in_flight.cluster", "in_flight_cluster", 3, 20, 1),
-    Limit("in_flight.everywhere", "in_flight_everywhere", 10, 50, 1),
-    Limit("cooldown.success", "cooldown_success", 15 * MINUTE, 2 * MINUTE, 2 * MINUTE, "at least"),
-    Limit("cooldown.failure", "cooldown_failure", HOUR, 2 * MINUTE, 2 * MINUTE, "at least"),
-    Limit("rate_limit.target", "rate_target", 2, 6, 1, unit=" per hour"),
-    Limit("rate_limit.playbook", "rate_playbook", 5, 20, 1, unit=" per hour"),
-    Limit("rate_limit.namespace", "rate_namespace", 10, 30, 1, unit=" per hour"),
-    Limit("rate_limit.cluster", "rate_cluster", 20, 60, 1, unit=" per hour"),
-    Limit("min_available", "min_available", "60%", 1, 1, "at least"),
-    Limit("max_attempts", "max_attempts", 1, 3, 1),
-    Limit("plan_age", "plan_age", MINUTE, 10 * MINUTE, timedelta(seconds=5)),
-)
-"""The shipped table. The nearest sensible plan_age leaves time for a dry run, that of max_alert_age for one `for`."""
-
-
-def effective_limits(playbook: Playbook, policy: Policy) -> EffectiveLimits:
-    """The numbers in force for a playbook. Raises: OverCeiling when it asks for more than it may."""
-    problems = tuple(_problems(playbook, policy))
-    if problems:
-        raise OverCeiling(playbook.name, problems)
-    return limits_in_force(playbook, policy)
-
-
-def over_ceiling(playbook: Playbook, policy: Policy) -> tuple[str, ...]:
-    """What a playbook asks for beyond the ceilings, a line for each number; for loading."""
-    return tuple(_problems(playbook, policy))
-
-
-def limits_in_force(playbook: Playbook, policy: Policy) -> EffectiveLimits:
-    """The same, but what is beyond a ceiling is brought back to it.
-
-    For a remediation that is under way with the playbook it began with, while the operator has lowered a ceiling.
-    """
-    asked, ceilings = _flat(playbook.guardrails), _ceilings(policy)
-    defaults = _flat(policy.defaults)
-    numbers: dict[str, Any] = {}
-    for limit in LIMITS:
-        value = asked.get(limit.key, defaults.get(limit.key, limit.default))
-        numbers[limit.field] = _within(limit, value, ceilings[limit.key])
+def limits_in_force(playbook: Playbook, policy: Policy, place: Place = EVERYWHERE) -> EffectiveLimits:
+    """The numbers in force for a playbook. What is beyond a ceiling is brought back to it: a playbook may be used in
+    several environments, and a remediation may be under way while the operator lowers a ceiling."""
+    environment = policy.environment_at(place)
+    rows = limit_rows(playbook, policy, place)
+    numbers: dict[str, Any] = {row.limit.field: row.value for row in rows}
+    floors: dict[str, Any] = {f"{row.limit.key}_floor": row.ceiling for row in rows if row.limit.key in FLOORS}
+    ceiling = mode_ceiling_at(policy, environment, place)
+    said = (policy, environment) if environment else (policy,)
+    windows = (*(rules.windows for rules in said), playbook.guardrails.windows)
+    blockers = [blocker for rules in said for blocker in rules.blockers]
     return EffectiveLimits(
-        mode=min(playbook.mode, policy.mode_ceiling, key=lambda mode: mode.rank),
-        mode_ceiling=policy.mode_ceiling,
-        min_available_floor=ceilings["min_available"],  # type: ignore[arg-type]
+        mode=min(playbook.mode, ceiling, key=lambda mode: mode.rank),
+        mode_ceiling=ceiling,
+        auto=_said(policy, environment, "auto") or (ANY,),
+        failure_domain_label=domain_label(playbook, policy, place),
+        environment=environment.name if environment else "",
+        windows=tuple(w.in_zone(policy.zone) for w in windows if w is not None),
+        blockers=tuple(dict.fromkeys((*blockers, *playbook.guardrails.blockers))),
+        overload=_said(policy, environment, "overload") or "",
         **numbers,
+        **floors,
     )
 
 
-def policy_problems(policy: Policy) -> tuple[str, ...]:
-    """What an operator wrote that cannot be: a default or ceiling that is no limit at all. For `check` and start-up."""
-    found = []
-    for name, limits in (("defaults", policy.defaults), ("ceilings", policy.ceilings)):
-        flat = _flat(limits)
-        found += [text for limit in LIMITS if limit.key in flat for text in _senseless(limit, flat[limit.key], name)]
-    return tuple(found)
+def limit_rows(playbook: Playbook, policy: Policy, place: Place = EVERYWHERE) -> tuple[Row, ...]:
+    """Every number with everything that was said about it, in the order of the shipped table."""
+    environment = policy.environment_at(place)
+    name, severity = policy.severity_at(place)
+    said = {"policy": policy.defaults}
+    ceilings = {"policy": policy.ceilings}
+    if environment is not None:
+        said[f"environment {environment.name}"] = environment.defaults
+        ceilings[f"environment {environment.name}"] = environment.ceilings
+    if severity is not None:
+        said[f"severity {name}"] = severity.defaults
+    said["playbook"] = playbook.guardrails
+    return rows_of({by: flat(n) for by, n in said.items()}, {by: flat(n) for by, n in ceilings.items()})
 
 
-def _problems(playbook: Playbook, policy: Policy) -> Iterator[str]:
-    if playbook.mode.rank > policy.mode_ceiling.rank:
-        yield f"mode: {playbook.mode} is above the ceiling {policy.mode_ceiling}; write mode: {policy.mode_ceiling}"
-    asked, ceilings = _flat(playbook.guardrails), _ceilings(policy)
-    for limit in LIMITS:
-        if limit.key not in asked:
-            continue
-        value, ceiling = asked[limit.key], ceilings[limit.key]
-        nonsense = list(_senseless(limit, value, "guardrails"))
-        if nonsense:
-            yield from nonsense
-        elif _within(limit, value, ceiling) != value:
-            side = "above" if limit.bound == "at most" else "below"
-            yield (
-                f"guardrails.{limit.key}: {_text(value)}{limit.unit} is {side} the ceiling, which is {limit.bound} "
-                f"{_text(ceiling)}; write {_text(ceiling)}, or ask the operator for ceilings.{limit.key}"
-            )
+def quorum_in_force(playbook: Playbook, policy: Policy, place: Place, *, data: bool) -> int:
+    """Approvers that are needed: the playbook's number, never fewer than the operator's. `data`: it changes data or
+    cannot be taken back."""
+    environment = policy.environment_at(place)
+    wanted = [playbook.approval.quorum, _said(policy, environment, "quorum") or 1]
+    if data:
+        wanted.append(_said(policy, environment, "quorum_data") or 1)
+    return max(wanted)
 
 
-def _senseless(limit: Limit, value: Value, where: str) -> Iterator[str]:
-    """Zero and less, which would mean never or without limit."""
-    if _size(limit, value) < _size(limit, limit.nearest):
-        nearest = _text(limit.nearest)
-        yield f"{where}.{limit.key}: {_text(value)} is not allowed; the nearest allowed value is {nearest}"
+def _said(policy: Policy, environment: Environment | None, key: str) -> Any:
+    """The environment's word, or the policy's."""
+    own = getattr(environment, key) if environment is not None else None
+    return own or getattr(policy, key)
 
 
-def _ceilings(policy: Policy) -> dict[str, Value]:
-    own = _flat(policy.ceilings)
-    return {limit.key: own.get(limit.key, limit.ceiling) for limit in LIMITS}
+def mode_ceiling_at(policy: Policy, environment: Environment | None, place: Place) -> Mode:
+    ceiling: Mode = _said(policy, environment, "mode_ceiling")
+    return min(ceiling, place.highest or ceiling, key=lambda mode: mode.rank)
 
 
-def _flat(limits: Limits) -> dict[str, Value]:
-    """`{"rate_limit.target": 2, ...}`, only what is written."""
-    flat: dict[str, Value] = {}
-    for name in type(limits).model_fields:
-        value = getattr(limits, name)
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{key}": item for key, item in value.items()}
-        elif value is not None:
-            flat[name] = value
-    return flat
-
-
-def _within(limit: Limit, value: Value, ceiling: Value) -> Value:
-    """The value, or the ceiling where it lies beyond. A share is not compared with copies: the guardrail keeps both."""
-    if isinstance(value, str) != isinstance(ceiling, str):
-        return value
-    choose: Callable[..., Value] = min if limit.bound == "at most" else max
-    return choose(value, ceiling, key=lambda item: _size(limit, item))
-
-
-def _size(limit: Limit, value: Value) -> float:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, str):
-        return float(value.removesuffix("%"))
-    return float(value)
-
-
-def _text(value: Value) -> str:
-    return about(value) if isinstance(value, timedelta) else str(value)
+def domain_label(playbook: Playbook, policy: Policy, place: Place) -> str:
+    """The operator may fix the label: one that no node has would switch the guardrail off."""
+    environment = policy.environment_at(place)
+    _, severity = policy.severity_at(place)
+    fixed = [rules.ceilings for rules in (environment, policy) if rules]
+    defaults = [said.defaults for said in (severity, environment, policy) if said]
+    for numbers in (*fixed, playbook.guardrails, *defaults):
+        if numbers.failure_domain and numbers.failure_domain.label:
+            return numbers.failure_domain.label
+    return FAILURE_DOMAIN_LABEL

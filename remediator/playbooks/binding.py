@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from remediator.alerts.names import name_problem
 from remediator.objects import KINDS, ObjectRef
 from remediator.playbooks.expressions import Scope
-from remediator.playbooks.model import TargetSpec, TargetsSpec
+from remediator.playbooks.model import FleetSpec, TargetSpec, TargetsSpec
 from remediator.playbooks.names import is_label_value
 from remediator.playbooks.problems import FieldPath, did_you_mean, path_text
 from remediator.playbooks.selectors import selector_problem
@@ -34,12 +34,13 @@ class BoundTarget:
 
 @dataclass(frozen=True, slots=True)
 class BoundSelector:
-    """Several objects: at most `max` of `kind` in one namespace by a label selector that is not empty."""
+    """Several objects of `kind` in one namespace by a label selector that is not empty; at most `max` of them where
+    they are targets, 0 = they are only counted."""
 
     kind: str
     namespace: str
     selector: str
-    max: int
+    max: int = 0
 
 
 def bind_target(spec: TargetSpec, scope: Scope, path: FieldPath = ("target",)) -> BoundTarget:
@@ -63,6 +64,13 @@ def bind_targets(spec: TargetsSpec, scope: Scope, path: FieldPath = ("targets",)
     kind = _kind(spec.kind, scope, path)
     namespace = _namespace(spec.namespace, scope, path)
     return BoundSelector(kind, namespace, _selector(spec.selector, scope, (*path, "selector")), spec.max)
+
+
+def bind_fleet(spec: FleetSpec, scope: Scope, path: FieldPath = ("fleet",)) -> BoundSelector:
+    """The objects among which the target is one. Raises: TemplateError, also for a selector that selects everything."""
+    kind = _kind(spec.kind, scope, path)
+    namespace = _namespace(spec.namespace, scope, path) if KINDS[kind].namespaced else ""
+    return BoundSelector(kind, namespace, _selector(spec.selector, scope, (*path, "selector")))
 
 
 def bind_args(model: type[M], args: Mapping[str, Any], scope: Scope, path: FieldPath) -> M:

@@ -33,6 +33,10 @@ class Entry:
     def priority(self) -> int:
         return self.loaded.playbook.priority
 
+    def takes_from(self, source: str) -> bool:
+        """Whether alerts of that sender are any of its business."""
+        return not self.loaded.sources or source in self.loaded.sources
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
@@ -119,8 +123,23 @@ class Catalog:
         return self._entries.get(name)
 
     def candidates(self, alert: Alert) -> tuple[Entry, ...]:
-        """The playbooks whose matchers and status fit, highest priority first; `when` is still to be asked."""
-        return tuple(self._index[alert.status].matching(alert.labels))
+        """The playbooks whose matchers, status and project fit, highest priority first; `when` is still to be asked."""
+        return tuple(entry for entry in self._matching(alert) if entry.takes_from(alert.source))
+
+    def refused(self, alert: Alert) -> tuple[NotChosen, ...]:
+        """Those that would match, had another sender said it."""
+        return tuple(
+            NotChosen(
+                entry.name,
+                f"project {entry.loaded.project} takes alerts only from {', '.join(sorted(entry.loaded.sources))}, "
+                f"and this one is from {alert.source}",
+            )
+            for entry in self._matching(alert)
+            if not entry.takes_from(alert.source)
+        )
+
+    def _matching(self, alert: Alert) -> list[Entry]:
+        return self._index[alert.status].matching(alert.labels)
 
     @property
     def hashes(self) -> Mapping[str, str]:

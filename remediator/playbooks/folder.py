@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from remediator.actions.base import Action
 from remediator.playbooks.loader import guess_name, load_document
 from remediator.playbooks.meaning import ArgsModels
 from remediator.playbooks.model import LoadedPlaybook, Playbook
 from remediator.playbooks.problems import BadPlaybook, Problem
+from remediator.playbooks.projects import Project, in_project
+from remediator.playbooks.projects import objections as objections_of
 from remediator.playbooks.yaml_strict import MAX_TEXT, Document
 
 SUFFIXES = (".yaml", ".yml")
@@ -21,8 +24,8 @@ CONFIGMAP_DATA = "..data"
 
 _TRIES = 3
 
-Signature = tuple[int, int, int, int]
-"""Device, inode, size and modification time (ns) of the file behind the links."""
+Signature = tuple[int | str, ...]
+"""Device, inode, size and modification time (ns) of the file behind the links; of a ConfigMap its uid and version."""
 
 Load = Callable[[str, str], tuple[LoadedPlaybook, Document]]
 """(text, source) to a playbook. Raises: BadPlaybook."""
@@ -55,6 +58,50 @@ class FileResult:
         return tuple(dict.fromkeys(name for name in (self.name, guess_name(self.text), _stem(self.source)) if name))
 
 
+class Place(Protocol):
+    """Where playbook files come from. `project` is whose they are; None where no projects are configured."""
+
+    @property
+    def project(self) -> Project | None: ...
+
+    def source(self, name: str) -> str:
+        """What people know the file by."""
+        ...
+
+    def read(self, known: Mapping[str, Signature]) -> Mapping[str, ReadFile]:
+        """All files of one moment by name; those with a `known` signature need not be read. Raises: Unlisted."""
+        ...
+
+
+class Unlisted(Exception):
+    """What is there cannot be listed; what was there stays in force. `where` is what people know the place by."""
+
+    def __init__(self, where: str, what: str, hint: str) -> None:
+        super().__init__(f"{where}: {what}")
+        self.where, self.what, self.hint = where, what, hint
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder on disk. `alone`: no other place is read, so a file's own name says which one it is."""
+
+    path: Path
+    project: Project | None = None
+    alone: bool = False
+    read_bytes: Callable[[Path], bytes] = Path.read_bytes
+
+    def source(self, name: str) -> str:
+        return name if self.alone else str(self.path / name)
+
+    def read(self, known: Mapping[str, Signature]) -> Mapping[str, ReadFile]:
+        try:
+            return read_files(self.path, known, self.read_bytes)
+        except OSError as exc:
+            what = f"the folder cannot be listed: {exc.strerror or type(exc).__name__}"
+            hint = "Check that it exists and may be read; its playbooks stay as they are."
+            raise Unlisted(str(self.path), what, hint) from exc
+
+
 Objections = Callable[[Playbook], Sequence[str]]
 """What the operator's policy has against a playbook, a line each; empty = nothing."""
 
@@ -68,16 +115,17 @@ def loader_for(
     checks: ArgsModels,
     collectors: ArgsModels | None = None,
     objections: Objections = no_objections,
+    project: Project | None = None,
 ) -> Load:
-    """`load_document` with its registries filled in; what policy objects to is an error like any other."""
+    """`load_document` with its registries filled in; what policy and project object to is an error like any other."""
 
     def load(text: str, source: str) -> tuple[LoadedPlaybook, Document]:
         loaded, document = load_document(text, source, actions=actions, checks=checks, collectors=collectors)
-        found = objections(loaded.playbook)
+        found = (*objections(loaded.playbook), *(objections_of(loaded.playbook, project) if project else ()))
         if found:
             name = loaded.playbook.name
             raise BadPlaybook([Problem(source, 0, 0, "", what) for what in found], name=name)
-        return loaded, document
+        return in_project(loaded, project) if project else loaded, document
 
     return load
 
@@ -164,7 +212,8 @@ def _refused(result: FileResult, sources: list[str]) -> FileResult:
 
 
 def _stem(source: str) -> str:
-    return source.rpartition("/")[2].rpartition(".")[0]
+    """Of `folder/NAME.yaml` and of `configmap NAMESPACE/MAP:NAME.yaml`."""
+    return re.split("[/:]", source)[-1].rpartition(".")[0]
 
 
 def _read_file(path: Path, known: Signature | None, read: Callable[[Path], bytes]) -> ReadFile:

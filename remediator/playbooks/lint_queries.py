@@ -1,4 +1,4 @@
-"""Lint: PromQL of checks."""
+"""Lint: PromQL of checks and blockers."""
 
 from __future__ import annotations
 
@@ -29,6 +29,13 @@ def queries(review: Review, playbook: Playbook) -> None:
             what = f"{', '.join(metrics)} is taken from all namespaces"
             hint = 'Add namespace="${target.namespace}".'
             review.say(Severity.WARNING, "no-namespace", at, what, hint)
+    for index, blocker in enumerate(playbook.guardrails.blockers):
+        if blocker.promql and _has_namespace(playbook) and (metrics := unscoped(blocker.promql)):
+            what = f"{', '.join(metrics)} is taken from all namespaces, so trouble anywhere blocks this playbook"
+            hint = "Say so in the blocker's name if you mean it, or add namespace to the selector."
+            at = ("guardrails", "blockers", index, "promql")
+            if not blocker.name:
+                review.say(Severity.NOTE, "blocker-everywhere", at, what, hint)
 
 
 def _promql_checks(playbook: Playbook) -> Iterator[tuple[FieldPath, Mapping[str, Any]]]:

@@ -122,11 +122,13 @@ class Meaning:
         target, targets = self.content.get("target"), self.content.get("targets")
         if isinstance(target, Mapping):
             self._object(target, ("target",), BEFORE_TARGET)
-        if isinstance(targets, Mapping):
-            self._object(targets, ("targets",), BEFORE_TARGET)
-            selector = targets.get("selector")
+        for key, several in (("targets", targets), ("fleet", self.content.get("fleet"))):
+            if not isinstance(several, Mapping):
+                continue
+            self._object(several, (key,), BEFORE_TARGET)
+            selector = several.get("selector")
             if isinstance(selector, str) and not has_template(selector) and (problem := selector_problem(selector)):
-                self._say(("targets", "selector"), problem, "Select by labels that only the wanted objects have.")
+                self._say((key, "selector"), problem, "Select by labels that only the wanted objects have.")
 
     def _object(self, spec: Mapping[str, Any], path: FieldPath, roots: tuple[str, ...]) -> None:
         self._templates(spec, path, roots)
@@ -268,8 +270,10 @@ def _may_be_empty(path: FieldPath) -> bool:
 
 def _takes_templates(path: FieldPath) -> bool:
     match path:
-        case ("target" | "targets" | "collect" | "description", *_):
+        case ("target" | "targets" | "fleet" | "collect" | "description", *_):
             return True
+        case ("guardrails", "blockers", *_):
+            return True  # refused by their own model
         case ("steps", _, "with" | "target" | "verify" | "check", *_):
             return True
         case ("verify", "checks", *_):

@@ -9,91 +9,37 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
-    PlainSerializer,
     Tag,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from remediator.playbooks.durations import duration_of, format_duration
+from remediator.playbooks.fields import (
+    NAME_PATTERN,
+    Count,
+    Duration,
+    Flag,
+    PlaybookName,
+    PositiveDuration,
+    Strict,
+    complaint,
+    from_yaml,
+    parse_duration,
+)
+from remediator.playbooks.fields import Mode as Mode
+from remediator.playbooks.limits import Limits as Limits
 
-NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 PARAM_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
-FROM_YAML = "yaml"
-"""Key of the validation context that says: this is a file, so only the spelling of files is accepted."""
-
-
-def complaint(what: str, hint: str) -> PydanticCustomError:
-    """A validation error that carries the next step for the author."""
-    # Values go in as context: a brace in what people wrote must not be read as a placeholder of the template.
-    return PydanticCustomError("playbook", "{what}", {"what": what, "hint": hint})
-
-
-def _from_yaml(info: ValidationInfo) -> bool:
-    return bool(info.context and info.context.get(FROM_YAML))
-
-
-def parse_duration(value: object) -> timedelta:
-    """`1h30m` or a number of seconds to a timedelta."""
-    try:
-        return duration_of(value)
-    except ValueError as exc:
-        raise complaint(str(exc), "Write it like 90s, 15m, 2h or 1h30m, or as seconds.") from None
-
-
-def _more_than_zero(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise complaint("must be longer than 0", "Write it like 15s or 10m.")
-    return value
-
-
-DURATION_SCHEMA = {
-    "anyOf": [
-        {"type": "string", "pattern": r"^(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s)?(\d+ms)?$", "minLength": 2},
-        {"type": "number", "minimum": 0},
-    ],
-    "description": "90s, 15m, 2h, 1h30m, or seconds",
-}
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(format_duration, when_used="json"),  # so that what is written as JSON can be read back
-    WithJsonSchema(DURATION_SCHEMA),
-]
-PositiveDuration = Annotated[Duration, AfterValidator(_more_than_zero)]
-Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
-Flag = Annotated[bool, Field(strict=True)]
-PlaybookName = Annotated[str, Field(pattern=NAME_PATTERN)]
-
-
-class Mode(StrEnum):
-    """What a playbook may do, weakest first."""
-
-    OBSERVE = "observe"
-    SUGGEST = "suggest"
-    APPROVE = "approve"
-    AUTO = "auto"
-
-    @property
-    def rank(self) -> int:
-        return list(Mode).index(self)
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 def _bound(value: object) -> object:
@@ -156,6 +102,14 @@ class TargetsSpec(Strict):
     max: Count
 
 
+class FleetSpec(Strict):
+    """What the single target is one of: `min_healthy` counts these. `namespace` stays empty for kinds without one."""
+
+    kind: str = Field(min_length=1)
+    namespace: str = ""
+    selector: str = Field(min_length=1)
+
+
 class OneKey(Strict):
     """Written as one key with its arguments, `{rollout: {}}` or `{promql: {...}}`."""
 
@@ -169,7 +123,7 @@ class OneKey(Strict):
             raise complaint(f"expected one key with its arguments, got {value!r:.60}", "Write it like `rollout: {}`.")
         if not isinstance(value, Mapping):
             return value
-        if not _from_yaml(info) and set(value) <= {"kind", "args"}:
+        if not from_yaml(info) and set(value) <= {"kind", "args"}:
             return value
         if len(value) != 1:
             raise complaint(
@@ -227,7 +181,7 @@ class Step(Strict):
             found = " and ".join(given) or "none of them"
             raise complaint(f"a step is exactly one of action, wait, check or ask, got {found}", "Split or fill it.")
         of_actions = bool(self.with_ or self.target or self.verify is not None or self.repeatable)
-        if _from_yaml(info):  # what was written counts, even where it says nothing; a stored model has all fields
+        if from_yaml(info):  # what was written counts, even where it says nothing; a stored model has all fields
             of_actions = not self.model_fields_set.isdisjoint({"with_", "target", "verify", "repeatable"})
         if not self.action and of_actions:
             raise complaint("with, target, verify and repeatable belong to an action", "Move them to an action step.")
@@ -283,36 +237,6 @@ class Escalation(Strict):
         return self
 
 
-def _share_or_copies(value: object) -> object:
-    percent = re.fullmatch(r"([0-9]{1,3})%", value) if isinstance(value, str) else None
-    if percent and 1 <= int(percent[1]) <= 100:
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10_000:
-        return value
-    raise complaint(f"expected 1% to 100% or at least 1 copy, got {value!r}", 'Write it like "60%" or 2.')
-
-
-ShareOrCopies = Annotated[
-    str | int,
-    BeforeValidator(_share_or_copies),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": "^[0-9]{1,3}%$"}, {"type": "integer", "minimum": 1}]}),
-]
-
-
-class Limits(Strict):
-    """The guardrails' numbers a playbook may set. None = the default of the operator's policy."""
-
-    max_targets: Count | None = None
-    max_alert_age: PositiveDuration | None = None
-    in_flight: Mapping[Literal["target", "playbook", "cluster", "everywhere"], Count] | None = None
-    cooldown: Mapping[Literal["success", "failure"], Duration] | None = None
-    rate_limit: Mapping[Literal["target", "playbook", "namespace", "cluster"], Count] | None = None
-    min_available: ShareOrCopies | None = None
-    """Percent ("60%") or copies."""
-    max_attempts: Count | None = None
-    plan_age: PositiveDuration | None = None
-
-
 def _target_form(value: object) -> str:
     return "from_alert" if isinstance(value, str) else "object"
 
@@ -336,6 +260,7 @@ class Playbook(Strict):
     priority: Annotated[int, Field(strict=True, ge=-1000, le=1000)] = 0
     target: Target | None = None
     targets: TargetsSpec | None = None
+    fleet: FleetSpec | None = None
     mode: Mode = Mode.OBSERVE
     gather: Duration = timedelta(seconds=20)
     collect: tuple[Collect, ...] = ()
@@ -350,6 +275,8 @@ class Playbook(Strict):
     def _one_target(self) -> Playbook:
         if (self.target is None) == (self.targets is None):
             raise complaint("needs exactly one of target or targets", "Write `target: from_alert`, or name an object.")
+        if self.targets is not None and self.fleet is not None:
+            raise complaint("fleet is for a single target", "Remove it: the targets are their own fleet.")
         return self
 
 
@@ -365,3 +292,7 @@ class LoadedPlaybook(BaseModel):
     playbook: Playbook
     hash: str
     source: str = ""
+    project: str = ""
+    """Empty where no projects are configured."""
+    sources: frozenset[str] = frozenset()
+    """Senders whose alerts it takes; empty = those of all."""

@@ -19,14 +19,16 @@ from remediator.actions.base import Action
 from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.folder import (
     FileResult,
+    Folder,
     Load,
     Objections,
+    Place,
     ReadFile,
     Signature,
+    Unlisted,
     load_file,
     loader_for,
     no_objections,
-    read_files,
     refuse_twins,
 )
 from remediator.playbooks.meaning import ArgsModels
@@ -76,7 +78,7 @@ class ScanResult:
 
 @dataclass(slots=True)
 class _File:
-    """What is remembered about one file. `good` is the playbook it last had in force.
+    """What is remembered about one file. `place` is the number of its place, `good` the playbook it last had in force.
 
     `settled`: whether two scans in a row saw this signature. Only then is reading skipped, because a file that is
     written twice within one tick of the file system's clock, with the same length, keeps its signature.
@@ -86,18 +88,24 @@ class _File:
     settled: bool
     digest: bytes
     result: FileResult
+    place: int
     good: LoadedPlaybook | None = None
 
 
+_Key = tuple[int, str]
+"""Number of the place, and the file's name there."""
+
+
 class PlaybookFolder:
-    """The playbooks of some folders. `scan` reads files and blocks: call it in a thread, one call at a time.
+    """The playbooks of some folders, and of other places. `scan` reads files and blocks: call it in a thread, one call
+    at a time.
 
     `catalog` may be read at any time; it is replaced as a whole.
     """
 
     def __init__(
         self,
-        folders: Sequence[Path],
+        places: Sequence[Path | Place],
         *,
         actions: Mapping[str, Action[Any]],
         checks: ArgsModels,
@@ -106,13 +114,17 @@ class PlaybookFolder:
         objections: Objections = no_objections,
         read: Callable[[Path], bytes] = Path.read_bytes,
     ) -> None:
-        self._folders = tuple(folders)
-        self._load: Load = loader_for(actions, checks, collectors, objections)
+        alone = len(places) == 1
+        self._places: tuple[Place, ...] = tuple(
+            Folder(place, alone=alone, read_bytes=read) if isinstance(place, Path) else place for place in places
+        )
+        self._loads: tuple[Load, ...] = tuple(
+            loader_for(actions, checks, collectors, objections, place.project) for place in self._places
+        )
         self._last_good = last_good
         self._saved: dict[str, str] | None = None
         """What `last_good` holds; None = not read yet."""
-        self._read = read
-        self._files: dict[Path, _File] = {}
+        self._files: dict[_Key, _File] = {}
         self._told: tuple[object, ...] = ()
         self.catalog = Catalog()
 
@@ -134,15 +146,15 @@ class PlaybookFolder:
         good = {result.name: result for result in results.values() if result.loaded}
         kept: dict[str, Kept] = {}
         in_force = {name: result.loaded for name, result in good.items() if result.loaded}
-        for path, result in results.items():
+        for key, result in results.items():
             errors += result.problems
-            old = None if result.loaded else self._last_version(files[path], result, errors)
+            old = None if result.loaded else self._last_version(files[key], result, errors)
             if old and old.playbook.name not in in_force:
                 in_force[old.playbook.name] = old
                 kept[old.playbook.name] = Kept(old.playbook.name, result.source)
         catalog = self._catalog_of(in_force)  # the last thing that can fail
-        for path, result in results.items():
-            files[path].good = result.loaded or files[path].good
+        for key, result in results.items():
+            files[key].good = result.loaded or files[key].good
         before, after = self.catalog.hashes, catalog.hashes
         self._files, self.catalog = files, catalog
         self._save(good, errors)
@@ -159,47 +171,51 @@ class PlaybookFolder:
         same = all(self.catalog.get(name) is loaded for name, loaded in playbooks.items())
         return self.catalog if same and len(playbooks) == len(self.catalog) else Catalog(playbooks.values())
 
-    def _look(self, errors: list[Problem]) -> dict[Path, _File]:
-        """The files as they are now; those of a folder that cannot be listed as they were."""
-        found: dict[Path, _File] = {}
-        for folder in self._folders:
-            mine = {path: file for path, file in self._files.items() if path.parent == folder}
-            known = {path.name: file.signature for path, file in mine.items() if file.settled and file.signature}
+    def _look(self, errors: list[Problem]) -> dict[_Key, _File]:
+        """The files as they are now; those of a place that cannot be listed as they were."""
+        found: dict[_Key, _File] = {}
+        for number, place in enumerate(self._places):
+            mine = {name: file for (where, name), file in self._files.items() if where == number}
+            known = {name: file.signature for name, file in mine.items() if file.settled and file.signature}
             try:
-                read = read_files(folder, known, self._read)
-            except OSError as exc:
-                what = f"the folder cannot be listed: {exc.strerror or type(exc).__name__}"
-                hint = "Check that it exists and may be read; its playbooks stay as they are."
-                errors.append(Problem(str(folder), 0, 0, "", what, hint))
-                found |= mine
+                read = place.read(known)
+            except Unlisted as exc:
+                errors.append(Problem(exc.where, 0, 0, "", exc.what, exc.hint))
+                found |= {(number, name): file for name, file in mine.items()}
                 continue
             for name in sorted(read):
-                found[folder / name] = self._examine(folder / name, read[name], mine.get(folder / name))
+                found[number, name] = self._examine(number, name, read[name], mine.get(name))
         return found
 
-    def _examine(self, path: Path, read: ReadFile, old: _File | None) -> _File:
+    def _examine(self, place: int, name: str, read: ReadFile, old: _File | None) -> _File:
         if old and read.data is None and not read.error:
             return old
         digest = hashlib.sha256(read.data or b"").digest()
         settled = old is not None and read.signature == old.signature
-        source = path.name if len(self._folders) == 1 else str(path)
         good = old.good if old else None
         if old and not read.error and digest == old.digest and old.signature:
-            return _File(read.signature, settled, digest, old.result, good)
-        result = replace(load_file(read, source, self._load), document=None)  # lines are for lint, and large
-        return _File(read.signature, settled, digest, result, good)
+            return _File(read.signature, settled, digest, old.result, place, good)
+        source = self._places[place].source(name)
+        result = replace(load_file(read, source, self._loads[place]), document=None)  # lines are for lint, and large
+        return _File(read.signature, settled, digest, result, place, good)
 
     def _last_version(self, file: _File, result: FileResult, errors: list[Problem]) -> LoadedPlaybook | None:
-        """What stays in force for a file that is broken: by file, then by name, then from before the restart."""
+        """What stays in force for a file that is broken: by file, then by name, then from before the restart.
+
+        Never what another project has under that name.
+        """
+        place = self._places[file.place].project
+        project = place.name if place else ""
         in_memory = (self.catalog.get(name) for name in result.names)
-        if found := file.good or next((loaded for loaded in in_memory if loaded), None):
+        if found := file.good or next((one for one in in_memory if one and one.project == project), None):
             return found
         saved = self._saved or {}
-        name = next((name for name in result.names if saved.get(name)), "")
+        name = next((name for name in result.names if saved.get(_saved_as(project, name))), "")
         if not name:
             return None
+        text = saved[_saved_as(project, name)]
         try:
-            loaded, _ = self._load(saved[name], f"{result.source} (last good version)")
+            loaded, _ = self._loads[file.place](text, f"{result.source} (last good version)")
         except BadPlaybook as exc:
             errors += exc.problems
             return None
@@ -219,9 +235,14 @@ class PlaybookFolder:
         """Save what is new, forget what was removed; while anything is broken nothing counts as removed."""
         if self._saved is None or self._last_good is None:
             return
-        wanted = {name: (result.text, result.loaded.hash) for name, result in good.items() if result.loaded}
+        wanted = {
+            _saved_as(result.loaded.project, name): (result.text, result.loaded.hash)
+            for name, result in good.items()
+            if result.loaded
+        }
         if not errors:
-            wanted |= {name: ("", "") for name in self._saved if name not in self.catalog}
+            in_force = {_saved_as(loaded.project, loaded.playbook.name) for loaded in self.catalog}
+            wanted |= {name: ("", "") for name in self._saved if name not in in_force}
         for name, (text, content_hash) in wanted.items():
             if self._saved.get(name, "") == text:
                 continue
@@ -232,6 +253,11 @@ class PlaybookFolder:
                 errors.append(Problem("last good versions", 0, 0, "", f"{name} not saved: {_text(exc)}", hint))
             else:
                 self._saved[name] = text
+
+
+def _saved_as(project: str, name: str) -> str:
+    """What a last good version is called where it is kept: no project gets another one's."""
+    return f"{project}/{name}" if project else name
 
 
 def _text(exc: Exception) -> str:

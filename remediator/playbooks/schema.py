@@ -55,6 +55,7 @@ def _targets(schema: Schema, definitions: Schema) -> None:
     kind = {"anyOf": [{"enum": sorted(KINDS)}, TEMPLATE]}
     definitions["TargetSpec"]["properties"]["kind"] = kind
     definitions["TargetsSpec"]["properties"]["kind"] = kind
+    definitions["FleetSpec"]["properties"]["kind"] = kind
     schema["properties"]["target"] = {"anyOf": [{"const": "from_alert"}, {"$ref": "#/$defs/TargetSpec"}]}
     schema["properties"]["targets"] = {"$ref": "#/$defs/TargetsSpec"}
     schema["oneOf"] = [{"required": ["target"]}, {"required": ["targets"]}]

@@ -8,7 +8,8 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from remediator.playbooks.model import FROM_YAML, Playbook
+from remediator.playbooks.fields import FROM_YAML
+from remediator.playbooks.model import Playbook
 from remediator.playbooks.problems import FieldPath, did_you_mean
 
 Complaint = tuple[FieldPath, str, str]

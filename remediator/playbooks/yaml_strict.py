@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import yaml
 
 from remediator.errors import RemediatorError
+from remediator.playbooks.limits_table import hint_for
 from remediator.playbooks.problems import FieldPath, path_text
 
 MAX_TEXT = 256 * 1024
@@ -30,6 +31,7 @@ _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+REACHABLE = "Write a number that can be reached."
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 _MAYBE_MORE_THAN_TEXT = re.compile(r"[-+.~=0-9]|(?:yes|no|on|off|true|false|null)?\Z", re.IGNORECASE)
@@ -242,11 +244,11 @@ class _Builder:
             return text
         for pattern, reading in _TWO_MEANINGS:
             if pattern.fullmatch(text):
-                hint = f'Put it in quotes ("{text}") if you mean text; otherwise write true, false or a plain number.'
-                self._note(_place(event), path, f"{text} is {reading}", hint)
+                quoted = f'Put it in quotes ("{text}") if you mean text; otherwise write true, false or a plain number.'
+                self._note(_place(event), path, f"{text} is {reading}", hint_for(path, text) or quoted)
                 return text
         if _NOT_FINITE.fullmatch(text):
-            self._note(_place(event), path, f"{text} is not a finite number", "Write a number that can be reached.")
+            self._note(_place(event), path, f"{text} is not a finite number", hint_for(path, text) or REACHABLE)
             return text
         return self._resolved(event, text, path)
 

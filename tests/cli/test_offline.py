@@ -80,6 +80,14 @@ class TestCheck:
         config.write_text("sources: [{name: am, auth: none}]\npolicy: {mode_ceiling: auto}\n")
         assert run("check", str(tmp_path), "--config", str(config)).exit_code == 0
 
+    def test_a_policy_that_cannot_be_is_wrong_use(self, tmp_path: Path) -> None:
+        (tmp_path / "one.yaml").write_text(GOOD)
+        config = tmp_path / "remediator.conf"
+        config.write_text("sources: [{name: am, auth: none}]\npolicy: {ceilings: {max_targets: 11}}\n")
+        result = run("check", str(tmp_path), "--config", str(config))
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "ceilings.max_targets: 11 is beyond the shipped ceiling" in result.stderr
+
     def test_json(self, tmp_path: Path) -> None:
         (tmp_path / "bad.yaml").write_text("name: [")
         result = run("check", str(tmp_path), "-o", "json")

@@ -271,11 +271,13 @@ class TestExplain:
             "Playbook scale-api mode approve",
             "not chosen: restart: lower priority",
             "Plan scale replicas 3 -> 5",
-            "1 asks a person, 1 passes",
-            "✓ cooldown 0 of 1 in 15m",
+            "Guards ✋ mode mode approve passed: cooldown",
         ):
             assert part in said
         assert result.exit_code == 0
+        result = await run("explain", str(file), "--all", role="viewer")
+        assert "1 asks a person, 1 passes" in printed(result)
+        assert "✓ cooldown 0 of 1 in 15m" in printed(result)
 
     async def test_from_stdin_in_json(self, world: World, run: Run) -> None:
         self.planned(world)
