@@ -31,7 +31,11 @@ class Action(Protocol, Generic[P]):
     An action that can take healthy copies needs `pdbs`: the guardrail looks at them in the same View.
     """
     disruptive: bool
-    """Whether it can take healthy copies away."""
+    """Whether it can take healthy copies away.
+
+    An action that changes data, or what cannot be taken back at all, says `changes_data = True` beside it: the operator
+    may want more approvers for it.
+    """
     params: type[Any]
 
     def resolve(self, params: P, view: View) -> P:

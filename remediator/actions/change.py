@@ -6,10 +6,15 @@ guardrails, approved, reserved and sent. "What was checked is what is sent" then
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal
 
 from remediator.objects import JSON, ObjectRef
+
+Direction = Literal["", "up", "down", "failover"]
+"""Which way a change goes, for the opposite-action cooldown. A failover is its own opposite: the next one goes back."""
 
 GENERATED_TIME = "${generated:time}"
 """Placeholder for the time of sending (RFC 3339, seconds). The digest hashes it as it is, the last look fills it in."""
@@ -80,6 +85,27 @@ Effect = Patch | Evict | Delete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failover:
+    """What an action that promotes another primary has measured; the guardrail `failover_fence` judges it.
+
+    `old_primary` = what each vantage point says of it; at least two must say `stopped` or `unreachable`. `lag_s` of the
+    candidate, None = not measured. `failing_since` = since when the primary is proven to fail, without a break.
+    `operator_busy` = an operator that is failing over already (its words). `regions` = of the old and the new primary.
+    """
+
+    old_primary: Mapping[str, Literal["running", "stopped", "unreachable", "unknown"]]
+    candidate: str
+    lag_s: float | None
+    max_lag_s: float
+    failing_since: datetime | None
+    debounce: timedelta
+    operator_busy: str = ""
+    regions: tuple[str, str] = ("", "")
+    cross_region: bool = False
+    """Whether the playbook allows another region."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What one step would do to one target, in order.
 
@@ -91,10 +117,17 @@ class Change:
     effects: tuple[Effect, ...]
     takes: int = 0
     summary: str
-    direction: Literal["", "up", "down"] = ""
+    direction: Direction = ""
     reduces_capacity: bool = False
     needs_approval: str = ""
     notes: tuple[str, ...] = field(default=())
+    failover: Failover | None = None
+    """Set by whatever promotes another primary."""
+
+    @property
+    def goes(self) -> Direction:
+        """Its direction, also that of an action that forgot to say that it fails over."""
+        return "failover" if self.failover is not None else self.direction
 
 
 class NotPossible(Exception):

@@ -29,13 +29,13 @@ def suggests(guardrail: str, reason: str, changes: str = "", **facts: object) ->
     return Verdict(guardrail=guardrail, answer=Answer.SUGGEST, reason=reason, changes=changes, facts=facts)
 
 
-def asks(guardrail: str, facts: Facts, reason: str, **numbers: object) -> Verdict:
+def asks(
+    guardrail: str, facts: Facts, reason: str, *, changes: str = "runs once it is approved", **numbers: object
+) -> Verdict:
     """A person has to agree; once one has, it passes and says so."""
     if facts.approved:
         return passes(guardrail, f"{reason}; a person has approved it", **numbers)
-    return Verdict(
-        guardrail=guardrail, answer=Answer.ASK, reason=reason, changes="runs once it is approved", facts=numbers
-    )
+    return Verdict(guardrail=guardrail, answer=Answer.ASK, reason=reason, changes=changes, facts=numbers)
 
 
 def cannot_see(guardrail: str, what: str, why: str) -> Verdict:

@@ -1,12 +1,15 @@
 """`cooldown`: a target is left alone for a while after a ladder on it has ended, longest after one that did not help.
 
-Any playbook counts, and so does the opposite action: scale up, then down, then up again is a loop, not a remedy.
+Any playbook counts, and so does the opposite action: scale up, then down, then up again is a loop, not a remedy. Two
+failovers in a row are there and back again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from remediator.actions.change import Direction
 from remediator.guardrails.answers import holds, not_applicable, passes
 from remediator.guardrails.facts import Facts, Run
 from remediator.guardrails.scopes import target_keys
@@ -14,7 +17,9 @@ from remediator.guardrails.verdict import Verdict
 from remediator.guardrails.words import about, clock, iso
 
 NAME = "cooldown"
-READS = frozenset({"runs", "between_rungs"})
+READS = frozenset({"runs", "targets", "between_rungs"})
+
+OPPOSITE: Mapping[Direction, Direction] = {"up": "down", "down": "up", "failover": "failover"}
 
 
 def check(facts: Facts) -> Verdict:
@@ -56,4 +61,4 @@ def _length(facts: Facts, run: Run) -> timedelta:
 
 
 def _opposite(facts: Facts, run: Run) -> bool:
-    return any({run.direction, target.change.direction} == {"up", "down"} for target in facts.targets)
+    return any(OPPOSITE.get(target.change.goes) == run.direction for target in facts.targets)

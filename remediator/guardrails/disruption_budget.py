@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from remediator.guardrails.answers import cannot_see, gravest_of, holds, passes
@@ -16,45 +16,61 @@ READS = frozenset({"targets"})
 
 
 def check(facts: Facts) -> Verdict:
-    """What a change takes must fit what every budget of these pods allows at this moment."""
-    return gravest_of([(target, _one(target)) for target in facts.targets])
+    """What a step takes must fit what every budget of these pods allows at this moment.
+
+    Targets that share a budget share what it allows: their requests follow each other, but what they start goes on.
+    """
+    return gravest_of([(target, _one(facts, target)) for target in facts.targets])
 
 
-def _one(target: TargetFacts) -> Verdict:
+def _one(facts: Facts, target: TargetFacts) -> Verdict:
     takes, view = target.change.takes, target.view
     if takes <= 0:
         return passes(NAME, "takes no healthy copy", takes=0)
     if "pdbs" in view.unreadable:
         return cannot_see(NAME, f"what the disruption budgets of {view.ref} allow", view.unreadable["pdbs"])
-    budgets = [pdb for pdb in view.pdbs if covers(pdb, view.target)]
+    budgets = [pdb for pdb in view.pdbs if _counts(pdb, target)]
     for pdb in budgets:
-        name = ref_of(pdb).name
-        allowed = dig(pdb, "status", "disruptionsAllowed")
-        if allowed is None or int(dig(pdb, "status", "observedGeneration", default=0)) < (generation_of(pdb) or 0):
-            return cannot_see(NAME, f"what disruption budget {name} allows", "its status is behind its spec")
-        if takes > int(allowed):
-            taken = many(takes, "ready copy", "ready copies")
+        name, allowed = ref_of(pdb).name, dig(pdb, "status", "disruptionsAllowed")
+        seen, generation = dig(pdb, "status", "observedGeneration") or 0, generation_of(pdb) or 0
+        if allowed is None or int(seen) < generation:
+            why = f"its status is of generation {seen}, its spec of generation {generation}"
+            return cannot_see(NAME, f"what disruption budget {name} allows", why)
+        sharing = [other for other in facts.targets if other.step == target.step and _counts(pdb, other)]
+        taken = sum(other.change.takes for other in sharing)
+        if taken > int(allowed):
+            who = f"{len(sharing)} targets take" if len(sharing) > 1 else "this takes"
             return holds(
                 NAME,
-                f"budget {name} allows {many(int(allowed), 'disruption')}, this takes {taken}",
-                f"passes when it allows {takes}",
+                f"budget {name} allows {many(int(allowed), 'disruption')}, "
+                f"{who} {many(taken, 'ready copy', 'ready copies')}",
+                f"passes when it allows {taken}",
                 budget=name,
                 allowed=int(allowed),
-                takes=takes,
+                takes=taken,
             )
     if not budgets:
         return passes(NAME, "no disruption budget covers these pods", takes=takes)
     return passes(NAME, f"within {', '.join(ref_of(pdb).name for pdb in budgets)}", takes=takes)
 
 
-def covers(pdb: Object, workload: Object) -> bool:
-    """Whether the budget selects the pods of this workload's template. An empty selector is every pod there."""
+def _counts(pdb: Object, target: TargetFacts) -> bool:
+    return target.change.takes > 0 and covers(pdb, target.view.target, target.view.pods)
+
+
+def covers(pdb: Object, workload: Object, pods: Sequence[Object] = ()) -> bool:
+    """Whether the budget selects pods of this workload: those of its template, or those that are there, which may be
+    older than a label of the template. A pod stands for itself. An empty selector is every pod of the namespace."""
     if dig(pdb, "metadata", "namespace", default="") != dig(workload, "metadata", "namespace", default=""):
         return False
     selector = dig(pdb, "spec", "selector")
     if selector is None:
         return False
-    labels = labels_of(dig(workload, "spec", "template", default={}))
+    ours = workload if workload.get("kind") == "Pod" else dig(workload, "spec", "template", default={})
+    return any(_selects(selector, labels_of(one)) for one in (ours, *pods))
+
+
+def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
     return all(_holds(expression, labels) for expression in selector.get("matchExpressions") or ())

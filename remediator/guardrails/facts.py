@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
 
-from remediator.actions.change import Change
+from remediator.actions.change import Change, Direction
 from remediator.actions.view import View
+from remediator.guardrails.calendars import Calendar
 from remediator.objects import ObjectRef
+from remediator.playbooks.limits import Blocker
 from remediator.playbooks.model import Mode, Playbook
+from remediator.playbooks.projects import Project
+from remediator.playbooks.windows_model import Windows
 from remediator.ports import Silence
 
 
@@ -38,6 +41,23 @@ class EffectiveLimits:
     """The operator's ceiling: never fewer copies than this, whatever the playbook says."""
     max_attempts: int = 1
     plan_age: timedelta = timedelta(seconds=60)
+    min_healthy: str | int = "51%"
+    min_healthy_floor: str | int = 1
+    """The operator's ceiling, as with `min_available_floor`."""
+    failure_domain_label: str = "topology.kubernetes.io/zone"
+    failure_domain_max: int = 1
+    breaker_failures: int = 3
+    breaker_open: timedelta = timedelta(hours=4)
+    auto: tuple[str, ...] = ("any",)
+    """What may run by itself in `auto`: `any`, or `reversible` and names of actions."""
+    environment: str = ""
+    """The environment whose numbers these are; empty = none is configured for it."""
+    windows: tuple[Windows, ...] = ()
+    """Every set of windows in force: the playbook's and the operator's. An instant is open when all of them are."""
+    blockers: tuple[Blocker, ...] = ()
+    """The playbook's and the operator's; they add up."""
+    overload: str = ""
+    """PromQL of the environment: while it holds, capacity is not reduced without an approval. Empty = none."""
 
     @property
     def history(self) -> timedelta:
@@ -83,8 +103,10 @@ class Run:
     reserved_at: datetime
     ended_at: datetime | None = None
     outcome: str = ""
-    direction: Literal["", "up", "down"] = ""
+    direction: Direction = ""
     tokens_back: bool = False
+    domains: frozenset[str] = frozenset()
+    """Failure domains (zones) that it touches; empty = none, or spread by design."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +114,105 @@ class Arrival:
     """A remediation was opened for this root target (`CLUSTER/Kind/ns/name`) at that moment."""
 
     target_key: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one remediation of this playbook ended, where it says something about the playbook: it had an effect.
+
+    `good` = it succeeded; otherwise `outcome` says how it failed (`failed`, `undone`, `undo_failed`, `inconclusive`).
+    """
+
+    remediation_id: str
+    cluster: str
+    target_key: str
+    ended_at: datetime
+    good: bool
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockerFact:
+    """One condition that forbids acting, as it was answered. `name` is how people read it: `severity="critical"`.
+
+    `blocks`: what of it fires or holds, one short text each; empty = nothing. `problem`: why nobody knows.
+    """
+
+    name: str
+    blocks: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overload:
+    """The answer to the environment's overload query. `says`: what it returned, for people; empty = not overloaded."""
+
+    query: str
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A way to reach people. `problem` empty = it answers."""
+
+    name: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One object of a fleet of which few may be changed at a time. `why` says what is wrong with an unhealthy one."""
+
+    key: str
+    healthy: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """All of them. `total` was frozen when the remediation began, so that losing members does not lower the bar."""
+
+    members: tuple[Member, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """How many of a storm's targets stand on the target itself (a node, a zone, a release)."""
+
+    what: str
+    members: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storm:
+    """A storm as it is on record, at most one open per cluster. Arrivals open it; who keeps it closes it.
+
+    `peak_at` = when there were too many last, `targets` = how many there were at most within one window. `members` are
+    ids of the remediations that it held, oldest first. `service` and `channels` are whom it was told to; `shown` is a
+    digest of what was said last. `version` counts its writes; 0 = not stored yet.
+    """
+
+    id: str
+    cluster: str
+    opened_at: datetime
+    peak_at: datetime
+    targets: int
+    limit: int
+    members: tuple[str, ...] = ()
+    service: str = ""
+    channels: tuple[str, ...] = ()
+    shown: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Where a fact was read, and when."""
+
+    source: str
     at: datetime
 
 
@@ -106,6 +227,11 @@ class TargetFacts:
     change: Change
     named: bool = False
     """Whether the playbook names this very object, which is what `protect` asks for."""
+    step: int = 0
+    """The step of the playbook; targets of one step are changed at the same time."""
+    domains: frozenset[str] | None = frozenset()
+    """Failure domains (values of the label) that it stands in; empty = spread over several by design. None = no node
+    of it carries the label, or we may not read nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +260,26 @@ class Facts:
     """Of the cluster, within the time that `storm` looks back."""
     known_workloads: int = 0
     """Workloads of the cluster that the observer has seen."""
+    storm: Storm | None = None
+    """The open one of this cluster."""
+    parent: Parent | None = None
+    """Set while a storm lasts, when the target may be what its members have in common."""
+    outcomes: tuple[Outcome, ...] = ()
+    """Of this playbook in all clusters, newest first, as far back as the circuit breaker looks."""
+    project: Project | None = None
+    """The project that the playbook belongs to; None = no projects are configured."""
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    """Freeze calendars by name, those that the windows in force name."""
+    started: bool = False
+    """An effect of this remediation has been sent: it is under way."""
+    blockers: tuple[BlockerFact, ...] = ()
+    """The playbook's and the operator's."""
+    overload: Overload | None = None
+    """None = no query is configured for this environment."""
+    channels: tuple[Channel, ...] = ()
+    """The chat and the pager that are configured."""
+    fleet: Fleet | None = None
+    """None = neither `targets` nor `fleet` was asked for."""
     ladders: int = 0
     """Ladders this episode has already finished."""
     between_rungs: bool = False
@@ -141,8 +287,12 @@ class Facts:
     approved: bool = False
     """A person has approved this digest: ASK verdicts are met."""
     protected_namespaces: frozenset[str] = frozenset({"kube-system"})
+    environments: frozenset[str] = frozenset()
+    """Those that the targets lie in, which must be the one whose policy holds; "" = none."""
     unknown_marker: str = ""
     """Set when the target's marker names an effect that the journal does not know."""
     zone: str = "UTC"
     """IANA zone in which explanations give times."""
     unknown: Mapping[str, str] = field(default_factory=dict)
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    """Fact's name -> where and when it was read, for the record."""

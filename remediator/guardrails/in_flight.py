@@ -10,7 +10,7 @@ from remediator.guardrails.scopes import namespaces, target_keys
 from remediator.guardrails.verdict import Verdict
 
 NAME = "in_flight"
-READS = frozenset({"runs", "between_rungs"})
+READS = frozenset({"runs", "targets", "between_rungs"})
 
 
 def check(facts: Facts) -> Verdict:

@@ -14,7 +14,13 @@ READS = frozenset({"targets"})
 def check(facts: Facts) -> Verdict:
     count, most = len({target.ref for target in facts.targets}), facts.limits.max_targets
     if count == 0:
-        return denies(NAME, "no target was found, and an empty selection is never everything", targets=0, limit=most)
+        return denies(
+            NAME,
+            "0 targets were found, and an empty selection is never everything",
+            "see which label chose the target: remediator explain",
+            targets=0,
+            limit=most,
+        )
     if count > most:
         return denies(
             NAME,

@@ -6,15 +6,17 @@ below its floor loses nothing by a rolling restart (measured). The only copy is 
 
 from __future__ import annotations
 
+from typing import Any
+
 from remediator.actions.change import Change, Evict
 from remediator.actions.pods import pod_is_ready
 from remediator.actions.view import View
 from remediator.actions.workload import Workload, percent_of, read_workload, takes_by_rollout
-from remediator.guardrails.answers import asks, gravest_of, holds, passes
+from remediator.guardrails.answers import asks, cannot_see, gravest_of, holds, passes
 from remediator.guardrails.facts import EffectiveLimits, Facts, TargetFacts
 from remediator.guardrails.verdict import Verdict
 from remediator.guardrails.words import many
-from remediator.objects import WORKLOADS
+from remediator.objects import WORKLOADS, dig, generation_of
 
 NAME = "min_available"
 READS = frozenset({"targets", "limits"})
@@ -32,6 +34,8 @@ def copies_to_keep(limits: EffectiveLimits, desired: int) -> int:
 
 def _one(facts: Facts, target: TargetFacts) -> Verdict:
     change = target.change
+    if unseen := _unseen(target):
+        return cannot_see(NAME, f"how many copies of {target.view.ref} are available", unseen)
     if change.takes <= 0:
         return passes(NAME, "takes no healthy copy", takes=0)
     if target.view.ref.kind not in WORKLOADS:
@@ -39,7 +43,7 @@ def _one(facts: Facts, target: TargetFacts) -> Verdict:
         return asks(NAME, facts, f"{target.view.ref} is no workload whose copies can be counted", takes=change.takes)
     workload = read_workload(target.view.target)
     available, keep = _available(target.view, workload, change), copies_to_keep(facts.limits, workload.desired)
-    numbers = {"available": available, "desired": workload.desired, "takes": change.takes, "keep": keep}
+    numbers: dict[str, Any] = {"available": available, "desired": workload.desired, "takes": change.takes, "keep": keep}
     reason = (
         f"{available} of {workload.desired} ready, this takes {many(change.takes, 'ready copy', 'ready copies')}, "
         f"{keep} must remain"
@@ -48,7 +52,23 @@ def _one(facts: Facts, target: TargetFacts) -> Verdict:
         return passes(NAME, reason, **numbers)
     if workload.desired == 1 and change.takes == 1:
         return asks(NAME, facts, f"{reason}; the only copy", **numbers)
-    return holds(NAME, reason, _changes(workload, change, available, keep), **numbers)  # type: ignore[arg-type]
+    return holds(NAME, reason, _changes(workload, change, available, keep), **numbers)
+
+
+def _unseen(target: TargetFacts) -> str:
+    """Why the workload's numbers prove nothing; empty = they do.
+
+    A status that is behind its spec is an older one's. A change that takes nothing by it may go on, the rollback of
+    what was just applied for one; but a status that was never written says 0 of everything, and so that 0 are taken.
+    """
+    view = target.view
+    if view.ref.kind not in WORKLOADS or read_workload(view.target).observed:
+        return ""
+    seen = dig(view.target, "status", "observedGeneration")
+    if seen is None:
+        return "it has no status yet"
+    behind = f"its status is of generation {seen}, its spec of generation {generation_of(view.target)}"
+    return behind if target.change.takes > 0 else ""
 
 
 def _available(view: View, workload: Workload, change: Change) -> int:

@@ -6,28 +6,37 @@ A new guardrail is one file with NAME, READS and `check`, and one line in ORDER.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from remediator.guardrails import (
+    blockers,
+    circuit_breaker,
     cooldown,
     disruption_budget,
+    failover_fence,
+    failure_domain,
     in_flight,
     last_good_revision,
     max_alert_age,
     max_attempts,
     max_targets,
     min_available,
+    min_healthy,
     mode,
+    notify_first,
+    overload,
     ownership,
     pause,
     plan_age,
+    project,
     protect,
     rate_limit,
     rollout_in_progress,
     silenced,
     store_history,
     storm,
+    windows,
 )
 from remediator.guardrails.answers import cannot_see
 from remediator.guardrails.facts import Facts
@@ -66,20 +75,31 @@ ORDER: tuple[Guard, ...] = _guards(
     plan_age,
     # what would be touched
     max_targets,
+    project,
     protect,
     # what the playbook may do at all
     mode,
+    # when it may
+    windows,
     # one cause or many
     storm,
+    # whether now is the moment
+    blockers,
+    overload,
+    notify_first,
+    failover_fence,
     # health and budgets
     rollout_in_progress,
     min_available,
+    min_healthy,
     disruption_budget,
+    failure_domain,
     last_good_revision,
     # whose it is
     ownership,
     # what has been done already
     cooldown,
+    circuit_breaker,
     max_attempts,
     # how much at once
     rate_limit,
@@ -95,10 +115,20 @@ NAMES: tuple[str, ...] = (*(guard.name for guard in ORDER), FACTS)
 
 def evaluate(facts: Facts, order: tuple[Guard, ...] = ORDER) -> tuple[Verdict, ...]:
     """Every guardrail's verdict, in order; none keeps the others from being asked."""
-    verdicts = [_ask(guard, facts) for guard in order]
+    verdicts = [_dated(guard, facts, _ask(guard, facts)) for guard in order]
     claimed = {name for guard in order for name in guard.reads}
     verdicts += [cannot_see(FACTS, name, why) for name, why in sorted(facts.unknown.items()) if name not in claimed]
     return tuple(verdicts)
+
+
+def _dated(guard: Guard, facts: Facts, verdict: Verdict) -> Verdict:
+    """With where and when the facts that it looked at were read."""
+    seen = {
+        name: f"{found.source} at {found.at:%Y-%m-%dT%H:%M:%SZ}"
+        for name, found in sorted(facts.seen.items())
+        if name in guard.reads and name not in facts.unknown
+    }
+    return replace(verdict, seen=seen)
 
 
 def _ask(guard: Guard, facts: Facts) -> Verdict:

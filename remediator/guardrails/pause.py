@@ -15,7 +15,7 @@ from remediator.guardrails.words import clock
 from remediator.objects import Object, annotations_of, ref_of
 
 NAME = "pause"
-READS = frozenset({"pauses"})
+READS = frozenset({"pauses", "targets"})
 
 PAUSE_ANNOTATION = "remediator.dev/pause"
 """Hands off; the value is the reason, and any value counts."""

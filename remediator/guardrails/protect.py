@@ -26,7 +26,7 @@ def check(facts: Facts) -> Verdict:
 def _one(facts: Facts, target: TargetFacts) -> Verdict:
     for obj in (target.view.target, target.view.namespace):
         if obj is not None and annotations_of(obj).get(PROTECT_ANNOTATION, "false").lower() != "false":
-            return denies(NAME, f"{ref_of(obj)} carries {PROTECT_ANNOTATION}")
+            return denies(NAME, f"{ref_of(obj)} carries {PROTECT_ANNOTATION}", "its owner may remove the annotation")
     if "namespace" in target.view.unreadable:
         why = target.view.unreadable["namespace"]
         return cannot_see(NAME, f"whether namespace {target.ref.namespace} is protected", why)

@@ -16,7 +16,7 @@ from remediator.guardrails.verdict import Verdict
 from remediator.guardrails.words import about, clock, iso
 
 NAME = "rate_limit"
-READS = frozenset({"runs"})
+READS = frozenset({"runs", "targets"})
 
 
 def check(facts: Facts) -> Verdict:

@@ -16,7 +16,7 @@ from remediator.guardrails.verdict import Verdict
 from remediator.objects import WORKLOADS
 
 NAME = "rollout_in_progress"
-READS = frozenset({"targets"})
+READS = frozenset({"targets", "runs"})
 
 
 def check(facts: Facts) -> Verdict:

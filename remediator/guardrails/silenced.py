@@ -6,6 +6,7 @@ from remediator.alerts.matchers import InvalidMatcher, Matcher, matches_all, par
 from remediator.guardrails.answers import cannot_see, denies, not_applicable, passes
 from remediator.guardrails.facts import Facts
 from remediator.guardrails.verdict import Verdict
+from remediator.guardrails.words import clock
 from remediator.ports import FIELD_MANAGER, Silence
 
 NAME = "silenced"
@@ -31,7 +32,8 @@ def check(facts: Facts) -> Verdict:
             if matches_all(matchers, alert.labels):
                 name = alert.labels.get("alertname", alert.fingerprint)
                 reason = f"{name} is silenced by {silence.created_by}: {silence.comment}"
-                return denies(NAME, reason, silence=silence.id, created_by=silence.created_by)
+                changes = f"the silence ends at {clock(silence.ends_at, facts.now, facts.zone)}, or somebody expires it"
+                return denies(NAME, reason, changes, silence=silence.id, created_by=silence.created_by)
     return passes(NAME, "no silence of a person matches", silences=len(facts.silences))
 
 

@@ -23,7 +23,10 @@ class Answer(StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(Answer).index(self)
+        return _RANKS[self]
+
+
+_RANKS: Mapping[Answer, int] = {answer: rank for rank, answer in enumerate(Answer)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,13 @@ class Verdict:
     facts: Mapping[str, object] = field(default_factory=dict)
     cannot_see: bool = False
     brief: str = ""
+    seen: Mapping[str, str] = field(default_factory=dict)
+    """Fact -> `SOURCE at TIME`, for what it looked at. Filled in by `evaluate`, for the record."""
+
+    def __post_init__(self) -> None:
+        """What others wrote (a pause's reason, an error's text) may have line breaks; an explanation is one line."""
+        for name in ("reason", "changes", "brief"):
+            object.__setattr__(self, name, " ".join(getattr(self, name).split()))
 
 
 def gravest(verdicts: tuple[Verdict, ...]) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -36,3 +37,14 @@ def iso(moment: datetime) -> str:
 def many(count: int, one: str, several: str = "") -> str:
     """`1 copy`, `3 copies`."""
     return f"{count} {one if count == 1 else several or one + 's'}"
+
+
+def first_of(texts: Sequence[str], most: int = 3) -> str:
+    """`a, b, c and 2 more`."""
+    more = len(texts) - most
+    return f"{', '.join(texts[:most])} and {more} more" if more > 0 else ", ".join(texts)
+
+
+def listed(texts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(part for part in (", ".join(texts[:-1]), *texts[-1:]) if part)

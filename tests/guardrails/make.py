@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from remediator.actions.change import GENERATED_TIME, Change, Evict, FieldChange, Patch, PodRule
+from remediator.actions.change import GENERATED_TIME, Change, Evict, Failover, FieldChange, Patch, PodRule
 from remediator.actions.rollback import TEMPLATE_PATH
 from remediator.actions.rollout_restart import RESTART_PATH
 from remediator.actions.view import View
-from remediator.guardrails.facts import AlertFact, EffectiveLimits, Facts, Run, TargetFacts
+from remediator.guardrails.facts import AlertFact, EffectiveLimits, Facts, Fleet, Member, Outcome, Run, TargetFacts
 from remediator.objects import Object, ref_of, uid_of
 from remediator.playbooks.model import Mode, Playbook
 from tests.actions.make import NOW, NS, deployment, template, view
@@ -60,8 +60,33 @@ def evict(takes: int = 1) -> Change:
     return Change(effects=(Evict(pod=rule),), takes=takes, summary="evict pod")
 
 
+def failover(**changes: Any) -> Failover:
+    """What may be promoted: stopped for two vantage points, no lag worth mentioning, failing for long enough."""
+    return Failover(
+        **{
+            "old_primary": {"operator": "stopped", "probe": "unreachable"},
+            "candidate": "db-2",
+            "lag_s": 0.5,
+            "max_lag_s": 5.0,
+            "failing_since": NOW - 3 * MINUTE,
+            "debounce": MINUTE,
+            **changes,
+        }
+    )
+
+
+def promote(**changes: Any) -> Change:
+    return Change(effects=(evict().effects), summary="promote db-2", failover=failover(**changes))
+
+
 def target(
-    obj: Object | None = None, change: Change | None = None, *, named: bool = False, **parts: Any
+    obj: Object | None = None,
+    change: Change | None = None,
+    *,
+    named: bool = False,
+    step: int = 0,
+    domains: frozenset[str] | None = frozenset(),
+    **parts: Any,
 ) -> TargetFacts:
     obj = deployment() if obj is None else obj
     seen: View = view(obj, **parts)
@@ -72,6 +97,8 @@ def target(
         view=seen,
         change=restart(obj) if change is None else change,
         named=named,
+        step=step,
+        domains=domains,
     )
 
 
@@ -109,6 +136,19 @@ def run(
         outcome="" if ended is None else outcome,
         **fields,
     )
+
+
+def outcome(remediation_id: str = "r-a", *, ago: timedelta = MINUTE, how: str = "failed", **extra: Any) -> Outcome:
+    """A remediation of the playbook that ended so long ago; `how` succeeded = a good one."""
+    fields: dict[str, Any] = {"cluster": "prod", "target_key": KEY, **extra}
+    return Outcome(remediation_id=remediation_id, ended_at=NOW - ago, good=how == "succeeded", outcome=how, **fields)
+
+
+def fleet(healthy: int, *sick: str, total: int | None = None) -> Fleet:
+    """`sick` = what is wrong with each of the others."""
+    members = [Member(key=f"Deployment/shop/ok-{n}", healthy=True) for n in range(healthy)]
+    members += [Member(key=f"Deployment/shop/sick-{n}", healthy=False, why=why) for n, why in enumerate(sick)]
+    return Fleet(members=tuple(members), total=len(members) if total is None else total)
 
 
 def facts(*targets: TargetFacts, now: datetime = NOW, **changes: Any) -> Facts:

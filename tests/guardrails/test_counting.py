@@ -14,7 +14,7 @@ from remediator.guardrails import cooldown, in_flight, max_alert_age, max_attemp
 from remediator.guardrails.facts import EffectiveLimits, Facts, Run
 from remediator.guardrails.verdict import Answer
 from tests.actions.make import NOW, deployment
-from tests.guardrails.make import HOUR, MINUTE, alert, facts, restart, run, scale, target
+from tests.guardrails.make import HOUR, MINUTE, alert, facts, promote, restart, run, scale, target
 
 SECOND = timedelta(seconds=1)
 
@@ -243,6 +243,22 @@ def test_the_opposite_action_waits_longest(before, now, answer):
     verdict = cooldown.check(asked)
     assert verdict.answer is answer
     assert ("the opposite action" in verdict.reason) is (answer is Answer.HOLD)
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "ended", "answer"),
+    [
+        pytest.param("failover", promote(), 30 * MINUTE, Answer.HOLD, id="the next failover goes back"),
+        pytest.param("failover", promote(), HOUR, Answer.PASS, id="after an hour it may"),
+        pytest.param("failover", restart(deployment()), 30 * MINUTE, Answer.PASS, id="a restart does not"),
+        pytest.param("up", promote(), 30 * MINUTE, Answer.PASS, id="nor is scaling up its opposite"),
+        pytest.param("", promote(), 30 * MINUTE, Answer.PASS, id="nor a restart"),
+    ],
+)
+def test_two_failovers_are_there_and_back_again(before, change, ended, answer):
+    """Over for a success, not for the way back: it waits as long as after a failure."""
+    asked = facts(target(deployment(), change), runs=(run(ended=ended, direction=before),))
+    assert cooldown.check(asked).answer is answer
 
 
 def test_one_opposite_change_among_several_targets_is_enough():

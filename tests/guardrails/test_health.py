@@ -14,7 +14,7 @@ from remediator.actions.rollout_restart import RolloutRestart, RolloutRestartPar
 from remediator.actions.view import Revision
 from remediator.actions.workload import read_workload, takes_by_rollout
 from remediator.guardrails import disruption_budget, last_good_revision, min_available, ownership, rollout_in_progress
-from remediator.guardrails.facts import EffectiveLimits
+from remediator.guardrails.facts import EffectiveLimits, TargetFacts
 from remediator.guardrails.verdict import Answer
 from remediator.ports import MARKER
 from tests.actions.make import daemonset, deployment, hash_of, hpa, owner, pdb, pod, replicaset, statefulset, view
@@ -232,6 +232,53 @@ def test_a_budget_says_its_numbers():
     ):
         verdict = disruption_budget.check(facts(target(obj, restart(obj, 1), pdbs=budgets)))
         assert (verdict.reason, verdict.facts) == (reason, {"takes": 1})
+
+
+def named(name: str, takes: int, step: int = 0, **parts: Any) -> TargetFacts:
+    obj = deployment(5, metadata={"name": name})
+    return target(obj, restart(obj, takes), step=step, **parts)
+
+
+@pytest.mark.parametrize(
+    ("targets", "answer"),
+    [
+        pytest.param((named("a", 1, pdbs=(pdb(1),)), named("b", 1, pdbs=(pdb(1),))), Answer.HOLD, id="more together"),
+        pytest.param((named("a", 1, pdbs=(pdb(2),)), named("b", 1, pdbs=(pdb(2),))), Answer.PASS, id="it suffices"),
+        pytest.param((named("a", 1, pdbs=(pdb(1),)), named("b", 0, pdbs=(pdb(1),))), Answer.PASS, id="one takes none"),
+        pytest.param(
+            (named("a", 1, pdbs=(pdb(1),)), named("b", 1, step=1, pdbs=(pdb(1),))), Answer.PASS, id="step by step"
+        ),
+        pytest.param(
+            (named("a", 1, pdbs=(pdb(1),)), target(statefulset(3), restart(statefulset(3), 1), pdbs=(pdb(1),))),
+            Answer.HOLD,
+            id="of two kinds",
+        ),
+    ],
+)
+def test_targets_that_share_a_budget_share_what_it_allows(targets, answer):
+    assert disruption_budget.check(facts(*targets)).answer is answer
+
+
+def test_who_shares_it_is_said():
+    verdict = disruption_budget.check(facts(named("a", 1, pdbs=(pdb(1),)), named("b", 2, pdbs=(pdb(1),))))
+    assert verdict.reason == "Deployment shop/a: budget api allows 1 disruption, 2 targets take 3 ready copies"
+    assert verdict.changes == "passes when it allows 3"
+    alone = disruption_budget.check(facts(named("a", 2, pdbs=(pdb(1),)), named("b", 0, pdbs=(pdb(1),))))
+    assert alone.reason == "Deployment shop/a: budget api allows 1 disruption, this takes 2 ready copies"
+
+
+def test_a_budget_covers_the_pods_that_are_there():
+    """The template has another label already; what would go away has the old one. A pod stands for itself."""
+    obj = deployment(5)
+    old = pod("p", obj)
+    old["metadata"]["labels"] = {"app": "old"}
+    budget = pdb(0, selector={"matchLabels": {"app": "old"}})
+    assert (
+        disruption_budget.check(facts(target(obj, restart(obj, 1), pods=(old,), pdbs=(budget,)))).answer is Answer.HOLD
+    )
+    assert disruption_budget.check(facts(target(obj, restart(obj, 1), pdbs=(budget,)))).answer is Answer.PASS
+    assert disruption_budget.check(facts(target(old, evict(1), pdbs=(budget,)))).answer is Answer.HOLD
+    assert disruption_budget.check(facts(target(old, evict(1), pdbs=(pdb(0),)))).answer is Answer.PASS
 
 
 def test_a_budget_without_a_selector_covers_nothing():

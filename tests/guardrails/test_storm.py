@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from remediator.guardrails.facts import Arrival
-from remediator.guardrails.storm import check, last_peak, limit_for
+from remediator.guardrails.explain import explain
+from remediator.guardrails.facts import Arrival, Facts, Parent, Storm
+from remediator.guardrails.order import Guard, evaluate
+from remediator.guardrails.storm import READS, check, goes_on, last_peak, limit_for, over_at
 from remediator.guardrails.verdict import Answer
 from tests.guardrails.make import facts
 
@@ -59,3 +63,116 @@ def test_it_says_how_many_and_until_when() -> None:
     assert verdict.changes == "over at 03:14 UTC if no more come"
     verdict = check(facts(now=NOW, arrivals=arrivals(*[60] * 9), known_workloads=1000))
     assert (verdict.answer, verdict.reason) == (Answer.PASS, "9 targets in 5m, a storm is more than 20")
+
+
+# --- clocks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=1), timedelta(minutes=30), timedelta(hours=1)])
+def test_a_clock_that_was_set_back_does_not_end_it(ahead: timedelta) -> None:
+    """What came later than now came now."""
+    found = tuple(Arrival(target_key=f"t{n}", at=NOW + ahead) for n in range(6))
+    assert last_peak(found, 5, NOW) == (NOW, 6)
+    assert check(facts(now=NOW, arrivals=found)).answer is Answer.HOLD
+
+
+def slow_peak(found: tuple[Arrival, ...], limit: int, now: datetime) -> tuple[datetime, int] | None:
+    """By its definition: for each arrival the distinct targets of the five minutes that end with it."""
+    times = [(min(a.at, now), a.target_key) for a in found if a.at > now - timedelta(minutes=20)]
+    peaks = []
+    for at, _ in times:
+        targets = {key for other, key in times if at - timedelta(minutes=5) < other <= at}
+        if len(targets) > limit:
+            peaks.append((at, len(targets)))
+    return max(peaks, default=None)
+
+
+histories = st.lists(
+    st.builds(
+        Arrival,
+        target_key=st.sampled_from("abcdefgh"),
+        at=st.integers(-300, 1500).map(lambda s: NOW - timedelta(seconds=s)),
+    ),
+    max_size=25,
+).map(tuple)
+
+
+@given(histories, st.integers(1, 5))
+def test_the_last_peak_is_what_its_definition_says(found: tuple[Arrival, ...], limit: int) -> None:
+    assert last_peak(found, limit, NOW) == slow_peak(found, limit, NOW)
+
+
+# --- on record --------------------------------------------------------------------------------------------------------
+
+
+def on_record(**changes: object) -> Storm:
+    values: dict[str, object] = {
+        "id": "s-1",
+        "cluster": "prod",
+        "opened_at": NOW - timedelta(minutes=20),
+        "peak_at": NOW - timedelta(minutes=1),
+        "targets": 9,
+        "limit": 5,
+        "members": tuple(f"r-{n}" for n in range(9)),
+        "service": "payments",
+        "version": 1,
+        **changes,
+    }
+    return Storm(**values)  # type: ignore[arg-type]
+
+
+def test_what_is_on_record_holds_until_it_is_closed() -> None:
+    verdict = check(facts(now=NOW, storm=on_record()))
+    assert verdict.answer is Answer.HOLD
+    assert explain([verdict]) == (
+        "HELD: storm. 9 targets in 5m (limit 5); one shared cause is likely. Paged payments once for all 9 that are "
+        "held; over at 03:14 UTC if no more come."
+    )
+    late = check(facts(now=NOW, storm=on_record(peak_at=NOW - timedelta(minutes=16))))
+    assert (late.answer, late.changes) == (
+        Answer.HOLD,
+        "paged payments once for all 9 that are held; about to be over if no more come",
+    )
+
+
+def test_more_arrivals_move_its_end_along() -> None:
+    verdict = check(facts(now=NOW, storm=on_record(service=""), arrivals=arrivals(*[10] * 7)))
+    assert verdict.reason.startswith("9 targets in 5m"), "the most there were"
+    assert verdict.changes == "over at 03:14 UTC if no more come"
+    assert over_at([verdict], NOW) == NOW - timedelta(seconds=10) + timedelta(minutes=15)
+
+
+def test_what_was_said_in_chat_only_was_no_page() -> None:
+    verdict = check(facts(now=NOW, storm=on_record(service="", channels=("C0OPS",))))
+    assert verdict.changes.startswith("said once in chat for all 9")
+
+
+# --- a common parent --------------------------------------------------------------------------------------------------
+
+
+def with_parent(members: int, of: int, **changes: object) -> Facts:
+    return facts(now=NOW, storm=on_record(), parent=Parent(what="Node n1", members=members, of=of), **changes)
+
+
+@pytest.mark.parametrize(
+    ("members", "of", "answer"),
+    [(8, 9, Answer.ASK), (4, 5, Answer.ASK), (7, 9, Answer.HOLD), (79, 100, Answer.HOLD), (0, 0, Answer.HOLD)],
+)
+def test_what_stands_under_four_fifths_may_go_on_when_a_person_agrees(members: int, of: int, answer: Answer) -> None:
+    verdict = check(with_parent(members, of))
+    assert verdict.answer is answer
+    assert bool(goes_on([verdict])) is (answer is Answer.ASK)
+    assert f"Node n1 stands under {members} of {of} of them" in verdict.reason
+    approved = check(with_parent(members, of, approved=True))
+    assert approved.answer is (Answer.PASS if answer is Answer.ASK else Answer.HOLD)
+
+
+def test_without_a_storm_nobody_asks_about_parents() -> None:
+    assert check(facts(now=NOW, parent=Parent(what="Node n1", members=9, of=9))).answer is Answer.PASS
+
+
+@pytest.mark.parametrize("fact", sorted(READS))
+def test_what_cannot_be_read_holds(fact: str) -> None:
+    (verdict,) = evaluate(facts(now=NOW, unknown={fact: "no answer"}), (Guard("storm", READS, check),))
+    assert (verdict.answer, verdict.cannot_see) == (Answer.HOLD, True)
+    assert over_at([verdict], NOW) is None, "no storm is told for it, so it tells by itself"
