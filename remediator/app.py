@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,14 +30,19 @@ from remediator.config import ClusterConfig, Config
 from remediator.config import Endpoint as EndpointConfig
 from remediator.counting import Counting
 from remediator.errors import InvalidConfig
-from remediator.guardrails.policy import limits_in_force, over_ceiling, policy_problems
+from remediator.freeze_calendars import CalendarFile, FreezeCalendars, unknown_calendars
+from remediator.guardrails.ceilings import highest_mode, over_ceiling, policy_problems, unknown_words
 from remediator.http.auth import Senders, Users
 from remediator.http.server import Listening, make_app
 from remediator.metrics import Metrics
+from remediator.objects import KINDS
 from remediator.people.outbox import Outbox
+from remediator.playbooks.config_maps import CONFIG_MAP, ConfigMapFiles
+from remediator.playbooks.folder import Folder
+from remediator.playbooks.projects import Project, cluster_of, unknown_actions
 from remediator.playbooks.reload import PlaybookFolder, ScanResult
 from remediator.playbooks.unsupported import unsupported
-from remediator.ports import Chat, Clock, Cluster, Pager, Queries, Silences
+from remediator.ports import Chat, Clock, Cluster, Pager, Queries, Reachable, Silences
 from remediator.preview import Preview
 from remediator.remediation.assembly import Core, Ports, Settings, assemble
 from remediator.remediation.checks.base import HttpProbe
@@ -66,20 +71,34 @@ class Outside:
     http: HttpProbe | None = None
     chat: Chat | None = None
     pagers: Mapping[str, Pager] = field(default_factory=dict)
+    reach: Mapping[str, Reachable] = field(default_factory=dict)
+    """Chat and pagers by the name that people know, to see whether they answer."""
 
 
 class Playbooks:
-    """The playbooks in force, reloaded from their folders; scans run in a thread, one at a time."""
+    """The playbooks in force, reloaded from their folders and ConfigMaps; scans run in a thread, one at a time."""
 
-    def __init__(self, config: Config, core_actions: Mapping[str, Any], journal: SqlJournal, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: Config,
+        core_actions: Mapping[str, Any],
+        journal: SqlJournal,
+        metrics: Metrics,
+        clusters: Mapping[str, Cluster],
+    ) -> None:
         loop = asyncio.get_running_loop()
+        self._maps = _config_maps(config.projects, clusters)
         self._folder = PlaybookFolder(
-            [Path(f) for f in config.playbooks.folders],
+            [*_folders(config), *self._maps],
             actions=core_actions,
             checks={name: kind.args for name, kind in CHECKS.items()},
             collectors={name: kind.args for name, kind in COLLECTORS.items()},
             last_good=JournalLastGood(journal, loop, SystemClock()),
-            objections=lambda playbook: (*unsupported(playbook), *over_ceiling(playbook, config.policy)),
+            objections=lambda playbook: (
+                *unsupported(playbook),
+                *over_ceiling(playbook, config.policy),
+                *unknown_calendars(playbook.guardrails.windows, config.calendars, "guardrails.windows"),
+            ),
         )
         self._policy = config.policy
         self._metrics = metrics
@@ -95,6 +114,7 @@ class Playbooks:
     async def scan(self) -> ScanResult:
         """Put in force what is good. Never raises; what is wrong stays on its last good version and is said."""
         async with self._lock:
+            await asyncio.gather(*(files.refresh() for files in self._maps))
             result = await asyncio.to_thread(self._folder.scan)
         self.last = result
         self._metrics.reload_ok.set(1 if result.ok else 0)
@@ -123,11 +143,28 @@ class Playbooks:
         return [
             views.playbook(
                 loaded,
-                mode=limits_in_force(loaded.playbook, self._policy).mode.value,
+                mode=highest_mode(loaded.playbook, self._policy).value,
                 problem=kept.get(loaded.playbook.name, ""),
             )
             for loaded in self.catalog
         ]
+
+
+def _folders(config: Config) -> list[Folder]:
+    """Every folder of playbooks: those of the projects, or, where there are none, those of the service."""
+    if config.projects:
+        return [Folder(path, project) for project in config.projects for path in project.playbooks.folders]
+    return [Folder(path, alone=len(config.playbooks.folders) == 1) for path in config.playbooks.folders]
+
+
+def _config_maps(projects: Sequence[Project], clusters: Mapping[str, Cluster]) -> list[ConfigMapFiles]:
+    """The playbooks of projects that are kept in ConfigMaps."""
+    return [
+        ConfigMapFiles(clusters[cluster_of(maps, project)], namespace, maps.labels, project)
+        for project in projects
+        for maps in project.playbooks.config_maps
+        for namespace in maps.namespaces
+    ]
 
 
 class App:
@@ -141,6 +178,9 @@ class App:
         self.core: Core
         self.playbooks: Playbooks
         self.service: Service
+        self.calendars = FreezeCalendars(
+            {name: CalendarFile(path=c.file, zone=c.zone) for name, c in config.calendars.items()}
+        )
         self.stopped = asyncio.Event()
         self._alerts = asyncio.Event()
         self._reloading: asyncio.Task[Any] | None = None
@@ -166,6 +206,7 @@ class App:
                 queries=out.queries,
                 silences=out.silences,
                 http=out.http,
+                reach=out.reach,
             ),
             Settings(
                 policy=config.policy,
@@ -173,14 +214,17 @@ class App:
                 label_rules=config.labels,
                 metric_labels=config.metric_labels,
                 params=config.playbooks.params,
+                projects=config.projects,
+                calendars=lambda: self.calendars.known,
                 console=config.external_url,
             ),
             lambda: self.playbooks.catalog,
             holder=holder,
             on_decision=decided,
             on_frozen=_leave,
+            on_told=outbox.poke,
         )
-        self.playbooks = Playbooks(config, core.actions, out.journal, self.metrics)
+        self.playbooks = Playbooks(config, core.actions, out.journal, self.metrics, out.clusters)
         self.service = Service(
             journal=out.journal,
             runner=core.runner,
@@ -188,14 +232,18 @@ class App:
             clock=out.clock,
             metrics=self.metrics,
             playbooks=self.playbooks.views,
-            explain=Preview(core, lambda: self.playbooks.catalog).explain,
+            explain=Preview(core, lambda: self.playbooks.catalog, [s.source() for s in config.sources]).explain,
             missing=self._missing,
             reload=self._reload,
             clusters=tuple(out.clusters),
         )
         self._senders, self._users = Senders(config.sources), Users(config.api)
+        unknown = (*unknown_actions(config.projects, core.actions), *unknown_words(config.policy, core.actions))
+        if unknown:
+            raise InvalidConfig("\n".join(unknown))
         await out.journal.takeover(holder)
         await self.playbooks.scan()
+        await self.calendars.turn()
         app = make_app(self.service, self._senders, self._users, self.metrics, config.listen, out.clock)
         async with AsyncExitStack() as stack:
             tasks = self._start(core, outbox) if loops else []
@@ -217,6 +265,8 @@ class App:
             "housekeeping": for_ever("housekeeping", keeping.turn, clock),
             "outbox": outbox.run(clock),
         }
+        if self.config.calendars:
+            work["calendars"] = for_ever("calendars", self.calendars.turn, clock)
         if self.config.observer:
             for name, cluster in self.outside.clusters.items():
                 watched = Observer(cluster, journal, clock, namespaces=self.config.observed_namespaces)
@@ -302,7 +352,8 @@ async def connect(config: Config, stack: AsyncExitStack) -> Outside:
     for cluster in config.clusters:
         clusters[cluster.name] = await _cluster(cluster)
         stack.push_async_callback(clusters[cluster.name].close)
-    outside = Outside(clusters=clusters, journal=journal)
+    reach: dict[str, Reachable] = {}
+    outside = Outside(clusters=clusters, journal=journal, reach=reach)
     if config.prometheus:
         outside.queries = PrometheusQueries(_endpoint("Prometheus", config.prometheus))
         stack.push_async_callback(outside.queries.close)
@@ -314,14 +365,14 @@ async def connect(config: Config, stack: AsyncExitStack) -> Outside:
     stack.push_async_callback(probe.close)
     if config.slack:
         chat = SlackChat(config.slack.token.read(), base_url=config.slack.url)
-        outside.chat = chat
+        outside.chat = reach["Slack"] = chat
         stack.push_async_callback(chat.close)
     if config.pagerduty:
         pagers: dict[str, Pager] = {}
         for name, key in config.pagerduty.services.items():
             pager = PagerDuty(key.read(), endpoint=config.pagerduty.url)
             stack.push_async_callback(pager.close)
-            pagers[name] = pager
+            pagers[name] = reach[f"PagerDuty {name}"] = pager
         outside.pagers = pagers
     return outside
 
@@ -330,7 +381,10 @@ async def _cluster(config: ClusterConfig) -> Cluster:
     if config.kubeconfig is None and not config.in_cluster:
         raise InvalidConfig(f"clusters[{config.name}]: give kubeconfig, or in_cluster: true in a pod")
     return await KubernetesCluster.connect(
-        config.name, kubeconfig=None if config.in_cluster else config.kubeconfig, context=config.context
+        config.name,
+        kubeconfig=None if config.in_cluster else config.kubeconfig,
+        context=config.context,
+        kinds={**KINDS, CONFIG_MAP.kind: CONFIG_MAP},
     )
 
 

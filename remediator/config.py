@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from remediator.alerts.labels import LabelRules
 from remediator.alerts.source import Source
 from remediator.errors import InvalidConfig
+from remediator.freeze_calendars import unknown_calendars
 from remediator.guardrails.policy import Policy
 from remediator.people.routes import Routes
-from remediator.playbooks.model import Duration
+from remediator.playbooks.fields import FROM_YAML, Duration
+from remediator.playbooks.projects import Project, problems_among
+from remediator.playbooks.windows_model import CalendarName, Zone
 from remediator.playbooks.yaml_strict import YamlError, load_yaml
 from remediator.remediation.checks.base import MetricLabels
 
@@ -89,6 +93,14 @@ class SourceConfig(Section):
             raise ValueError("auth: none together with tokens or basic; remove one of them")
         return self
 
+    @property
+    def clusters(self) -> frozenset[str]:
+        """What its alerts can be about."""
+        label = self.cluster_label
+        if not label:
+            return frozenset({self.cluster})
+        return frozenset({self.labels[label]} if label in self.labels else self.allow.get(label, ()))
+
     def source(self) -> Source:
         return Source(
             name=self.name,
@@ -140,7 +152,7 @@ class Endpoint(Section):
     url: str = Field(pattern=r"^https?://")
     bearer: Secret | None = None
     basic: Basic | None = None
-    headers: Mapping[str, str] = Field(default_factory=dict)
+    headers: Mapping[str, str] = Field(default_factory=dict, repr=False)
 
 
 class Slack(Section):
@@ -162,6 +174,14 @@ class Playbooks(Section):
     """Playbook name to parameter values, within the bounds that the playbook gives."""
 
 
+class CalendarConfig(Section):
+    """A freeze calendar: each event of this `.ics` file closes every window that names it."""
+
+    file: Path
+    zone: Annotated[Zone, Field(min_length=1)]
+    """IANA name; for whole days and for times that name none."""
+
+
 class Config(Section):
     """Everything `serve` needs. `sources` must be written down: there is no default that lets anybody in."""
 
@@ -176,7 +196,10 @@ class Config(Section):
     pagerduty: PagerDuty | None = None
     routes: Routes = Routes()
     playbooks: Playbooks = Playbooks()
+    projects: tuple[Project, ...] = ()
     policy: Policy = Policy()
+    calendars: Mapping[CalendarName, CalendarConfig] = Field(default_factory=dict)
+    """Freeze calendars by the name that windows use."""
     labels: LabelRules = LabelRules()
     external_url: str = ""
     metric_labels: MetricLabels = MetricLabels()
@@ -200,9 +223,25 @@ class Config(Section):
                 raise ValueError(
                     f"sources[{source.name}].cluster: {source.cluster!r} is none of clusters: {sorted(known)}"
                 )
+        for where, windows in self.policy.all_windows():
+            if unknown := unknown_calendars(windows, self.calendars, where):
+                raise ValueError(unknown[0])
         open_sources = [s.name for s in self.sources if s.auth == "none"]
         if len(open_sources) > 1:
             raise ValueError(f"sources {', '.join(open_sources)} all say auth: none; they could not be told apart")
+        return self
+
+    @model_validator(mode="after")
+    def _projects(self) -> Self:
+        if self.projects and "folders" in self.playbooks.model_fields_set and self.playbooks.folders:
+            folders = ", ".join(map(str, self.playbooks.folders))
+            raise ValueError(
+                f"playbooks.folders: with projects, each folder belongs to one; give {folders} to a project"
+            )
+        clusters = [c.name for c in self.clusters]
+        problems = problems_among(self.projects, clusters=clusters, sources={s.name: s.clusters for s in self.sources})
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
 
@@ -223,10 +262,10 @@ def load_config(path: Path | None, environment: Mapping[str, str] | None = None)
         raw = loaded
     _overlay(raw, os.environ if environment is None else environment)
     try:
-        return Config.model_validate(raw)
+        return Config.model_validate(raw, context={FROM_YAML: True})
     except ValidationError as exc:
         where = str(path) if path else "configuration"
-        problems = "\n".join(f"  {_dotted(e['loc'])}: {_plain(e['msg'])}" for e in exc.errors())
+        problems = "\n".join(f"  {_dotted(e['loc'])}: {_plain(e)}" for e in exc.errors())
         raise InvalidConfig(f"{where}: {len(exc.errors())} problem(s)\n{problems}") from exc
 
 
@@ -272,5 +311,7 @@ def _dotted(loc: tuple[int | str, ...]) -> str:
     return text or "(whole file)"
 
 
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
+def _plain(error: ErrorDetails) -> str:
+    """What is wrong and, where the model knows it, the next step."""
+    hint = error.get("ctx", {}).get("hint", "") if error["type"] == "playbook" else ""
+    return f"{error['msg'].removeprefix('Value error, ')}{f'. {hint}' if hint else ''}"

@@ -221,3 +221,11 @@ class Pager(Protocol):
     async def send(self, event: Mapping[str, object]) -> None:
         """`event` without routing_key: event_action, dedup_key, payload, links. Raises: ChatError."""
         ...
+
+
+class Reachable(Protocol):
+    """A way to people that can be tried without disturbing anybody."""
+
+    async def probe(self) -> None:
+        """Raises: ChatError when it does not answer, or does not take our credentials."""
+        ...

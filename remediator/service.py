@@ -23,6 +23,7 @@ from remediator import views
 from remediator.alerts.source import Source
 from remediator.alerts.webhook import parse_webhook
 from remediator.errors import JournalUnavailable, RemediatorError
+from remediator.guardrails import storm
 from remediator.guardrails.facts import Pause
 from remediator.metrics import Metrics
 from remediator.ports import Clock
@@ -211,7 +212,7 @@ class Service:
         """One person's yes to the digest that is proposed now, or to the question between its steps. Saying it twice
         counts once.
 
-        Raises: UnknownId, NotAllowed (the requester), NotNow (ended, another digest, paused).
+        Raises: UnknownId, NotAllowed (the requester), NotNow (ended, another digest, paused, a storm).
         """
         r = await self._get(remediation_id)
         _check_approvable(r, digest, self._clock.now())
@@ -223,6 +224,12 @@ class Service:
                 f"{describe_scope(covering[0].scope)} is paused by {covering[0].who}{_why(covering[0].why)}; "
                 f"{r.id} can be looked at, not approved",
                 advice=f"Lift the pause first: remediator resume {covering[0].id}",
+            )
+        over = storm.over_at(r.verdicts, self._clock.now())
+        if over is not None and over > self._clock.now():
+            raise NotNow(
+                f"a storm holds it, until {over:%H:%M} UTC if no more come; {r.id} can be looked at, not approved",
+                advice=f"Look for the shared cause; snooze it meanwhile: remediator snooze {r.id}",
             )
         if any(c.who == who and c.digest == r.digest for c in r.consents):
             return _answer(r, f"{who} has approved {r.id} already. {_still_needed(r)}")

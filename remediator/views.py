@@ -52,6 +52,7 @@ def verdict(v: Verdict) -> View:
         "changes": v.changes,
         "cannot_see": v.cannot_see,
         "facts": dict(v.facts),
+        "seen": dict(v.seen),
     }
 
 
@@ -95,6 +96,7 @@ def summary(r: Remediation) -> View:
         "playbook": r.playbook,
         "candidates": list(dict.fromkeys(c.playbook for c in r.candidates)),
         "mode": r.mode,
+        "environment": r.environment,
         "state": r.state.value,
         "told_as": told_as(r),
         "question": question(r),
@@ -283,7 +285,8 @@ def pause(p: Pause) -> View:
 
 
 def playbook(loaded: LoadedPlaybook, *, mode: str = "", problem: str = "") -> View:
-    """One playbook in force. `mode` is the one that policy leaves it; `problem` why a newer version is not in force."""
+    """One playbook in force. `mode` is the highest that policy leaves it anywhere; `problem` why a newer version is
+    not."""
     p = loaded.playbook
     return {
         "name": p.name,
@@ -301,6 +304,7 @@ def playbook(loaded: LoadedPlaybook, *, mode: str = "", problem: str = "") -> Vi
         "quorum": p.approval.quorum,
         "hash": loaded.hash,
         "source": loaded.source,
+        "project": loaded.project,
         "problem": problem,
     }
 

@@ -25,6 +25,7 @@ from remediator.errors import (
     Uncertain,
 )
 from remediator.objects import dig
+from remediator.redact import redact
 
 MAX_MESSAGE = 500
 """Longest message we carry on. Admission webhooks may answer pages."""
@@ -89,7 +90,8 @@ def _shortened(message: str) -> str:
     an immutable spec with a diff over many lines.
     """
     message = _PART_OF_OBJECT.sub("(object)", _WHOLE_OBJECT.sub("(object)", message)).partition("\n@@")[0]
-    return " ".join(message.split())[:MAX_MESSAGE]
+    # A proxy on the way may repeat the whole request, our token and all.
+    return redact(" ".join(message.split())[: 2 * MAX_MESSAGE])[:MAX_MESSAGE]
 
 
 def _seconds(value: object) -> float | None:

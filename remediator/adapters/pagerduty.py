@@ -64,6 +64,17 @@ class PagerDuty:
             raise ChatError(f"PagerDuty refused the event: {detail}")
         raise ChatError(f"HTTP {status} from PagerDuty: {detail}", retry_after_s=_wait(status, headers))
 
+    async def probe(self) -> None:
+        """Whether the Events API answers at all: it takes only POSTs, so anything below 500 will do. Raises:
+        ChatError."""
+        try:
+            async with self._session.get(self._endpoint, allow_redirects=False) as response:
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise ChatError(f"no answer from PagerDuty: {exc!r}", retry_after_s=_RETRY_S) from exc
+        if status >= 500:
+            raise ChatError(f"HTTP {status} from PagerDuty", retry_after_s=_RETRY_S)
+
 
 def _wait(status: int, headers: Mapping[str, str]) -> float:
     if status >= 500:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
@@ -105,6 +106,18 @@ class SlackChat:
 
         await _with_text_as_fallback(send, blocks)
 
+    async def probe(self) -> None:
+        """Whether Slack answers and takes our token. Raises: ChatError."""
+
+        async def send(_: list[dict[str, Any]]) -> Mapping[str, Any]:
+            await self._client.auth_test()
+            return {}
+
+        await _translated(send, [])
+
+
+_CODE = re.compile(r"[a-z0-9_.]{1,64}")
+"""How Slack names an error."""
 
 Send = Callable[[list[dict[str, Any]]], Awaitable[Mapping[str, Any]]]
 
@@ -139,6 +152,8 @@ def _from_answer(exc: SlackApiError) -> SlackError:
     headers: Mapping[str, str] = getattr(response, "headers", None) or {}
     body = getattr(response, "data", None)
     code = str(body.get("error", "")) if isinstance(body, dict) else ""
+    if not _CODE.fullmatch(code):
+        code = ""  # whatever it says may repeat what it was told, our token included
     if status == 429 or code in ("ratelimited", "rate_limited"):
         return SlackError("rate limited by Slack", code=code, retry_after_s=_retry_after(headers))
     if not code:  # Slack always names an error: somebody in between answered

@@ -111,13 +111,14 @@ async def storm(stage: Stage) -> bool:
 
     async def held() -> bool:
         found = await stage.journal.recent(50, playbook="restart-slow-service")
-        return len(found) == len(SERVICES) and all(r.state is State.HELD for r in found)
+        told = all(r.state is State.HELD and f"once for all {len(SERVICES)}" in r.reason for r in found)
+        return len(found) == len(SERVICES) and told
 
     good = await stage.until(held, minutes=5)
     await asyncio.sleep(0.5)
     found = await stage.journal.recent(50, playbook="restart-slow-service")
     good = good and all(not r.done for r in found)
-    stage.narrator.result(f"{len(found)} remediations held, none of them touched anything", good=good)
+    stage.narrator.result(f"{len(found)} remediations held, one page, none of them touched anything", good=good)
     if found:
         stage.narrator.plain(f"  {found[0].reason}")
     return good

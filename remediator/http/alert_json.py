@@ -20,7 +20,8 @@ _TAKEN = "Give a webhook body, an alert of it, an alert of Alertmanager's or Pro
 
 def alerts_in(document: object, now: datetime) -> list[dict[str, Any]]:
     """Each alert with status, labels, annotations, startsAt, endsAt, generatorURL, fingerprint, and the `cluster` that
-    it is about where that was said. An alert without times is taken as firing since `now`.
+    it is about and the `source` that would send it, where that was said. An alert without times is taken as firing
+    since `now`.
 
     Raises: InvalidRequest.
     """
@@ -57,4 +58,5 @@ def _alert(raw: object, now: datetime) -> dict[str, Any]:
         "generatorURL": raw.get("generatorURL") or "",
         "fingerprint": raw.get("fingerprint") or "",
         "cluster": raw.get("cluster") or "",
+        "source": raw.get("source") if isinstance(raw.get("source"), str) else "",
     }

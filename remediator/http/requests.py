@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from remediator.http.body import BodyReader
-from remediator.playbooks.model import PositiveDuration
+from remediator.playbooks.fields import PositiveDuration
 from remediator.service import InvalidRequest
 
 M = TypeVar("M", bound=BaseModel)

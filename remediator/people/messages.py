@@ -41,10 +41,10 @@ def main_message(story: Story, *, mentions: Sequence[str] = ()) -> Message:
 
     `mentions` are Slack ids (`U…`, `W…`, or `S…` for a group); they ring only in a message that is new.
     """
-    asked = " ".join(text for text in (_mentions(mentions), _need(story, 1500)) if text)
-    required = [_header(story), *([_section(asked)] if asked else [])]
+    asked = " ".join(text for text in (mentioned(mentions), _need(story, 1500)) if text)
+    required = [_header(story), *([section(asked)] if asked else [])]
     optional = [_part(part) for part in parts(story)]
-    return Message(_fallback(story), _fitted(required, optional, _small_print(story)))
+    return Message(_fallback(story), fitted(required, optional, _small_print(story)))
 
 
 def state_reply(story: Story) -> Message:
@@ -52,29 +52,29 @@ def state_reply(story: Story) -> Message:
     words = wording(story.state)
     if story.cleared_at is not None:
         head = f"{wording('superseded').glyph} *Cleared*, was: {markup.prose(title(story), 200)}"
-        return Message(_fallback(story), (_section(f"{head}\n{_need(story)}"),))
+        return Message(_fallback(story), (section(f"{head}\n{_need(story)}"),))
     head = f"{words.glyph} *{markup.prose(title(story), 200)}* at {clock(story.now, story.now)}"
     asked = "" if words.tone == "ask" else _need(story)  # the main message asks, with the commands
     lines = (head, markup.prose(story.explanation, 1500), asked)
-    return Message(_fallback(story), (_section("\n".join(line for line in lines if line)),))
+    return Message(_fallback(story), (section("\n".join(line for line in lines if line)),))
 
 
 def call_reply(story: Story, mentions: Sequence[str]) -> Message:
     """One line in the thread that rings: updating the main message would not, and broadcasting is too much."""
-    line = f"{_mentions(mentions)} {markup.prose(first_line(story), 600)}. {markup.prose(need(story), 500)}"
-    return Message(_fallback(story), (_section(line.strip()),))
+    line = f"{mentioned(mentions)} {markup.prose(first_line(story), 600)}. {markup.prose(need(story), 500)}"
+    return Message(_fallback(story), (section(line.strip()),))
 
 
 def evidence_reply(story: Story, *, include_logs: bool = False) -> Message:
     """What was collected, for the thread. Log text only where the route asks for it."""
     head = f"Evidence for {story.remediation_id}"
     blocks = [_evidence(note, include_logs=include_logs) for note in story.evidence]
-    return Message(markup.prose(head, 200), _fitted([_section(f"*{markup.prose(head, 200)}*")], blocks, None))
+    return Message(markup.prose(head, 200), fitted([section(f"*{markup.prose(head, 200)}*")], blocks, None))
 
 
 def _evidence(note: EvidenceNote, *, include_logs: bool) -> Block:
     text = f"*{markup.prose(note.title, 200)}* {markup.prose(note.text, 1000)}".strip()
-    return _section(f"{text}\n{markup.log_block(note.log, 1500)}" if include_logs and note.log else text)
+    return section(f"{text}\n{markup.log_block(note.log, 1500)}" if include_logs and note.log else text)
 
 
 def _fallback(story: Story) -> str:
@@ -98,15 +98,15 @@ def _need(story: Story, limit: int = 500) -> str:
     return f"*{markup.prose(said, limit)}*" if said else ""
 
 
-def _mentions(ids: Sequence[str]) -> str:
+def mentioned(ids: Sequence[str]) -> str:
     return " ".join(f"<!subteam^{i}>" if i.startswith("S") else f"<@{i}>" for i in ids)
 
 
 def _part(part: Part) -> Block:
     label = f"*{part.label}*"
     if part.block:
-        return _section(f"{label}\n{markup.code_block([raw(line) for line in part.lines], 2000)}")
-    return _section(f"{label}  {markup.bounded([_line(line) for line in part.lines], SECTION_LIMIT - 100)}")
+        return section(f"{label}\n{markup.code_block([raw(line) for line in part.lines], 2000)}")
+    return section(f"{label}  {markup.bounded([_line(line) for line in part.lines], SECTION_LIMIT - 100)}")
 
 
 def _line(line: Line) -> str:
@@ -127,14 +127,14 @@ def _span(span: str | Code | When) -> str:
 
 def _small_print(story: Story) -> Block:
     pages = [markup.link(text, url) for text, url in links(story) if markup.safe_url(url)]
-    return _context(markup.prose(origin(story), 600), *pages)
+    return context(markup.prose(origin(story), 600), *pages)
 
 
-def _context(*texts: str) -> Block:
+def context(*texts: str) -> Block:
     return {"type": "context", "elements": [_mrkdwn(text) for text in texts]}
 
 
-def _section(text: str) -> Block:
+def section(text: str) -> Block:
     return {"type": "section", "text": _mrkdwn(text)}
 
 
@@ -143,10 +143,10 @@ def _mrkdwn(text: str) -> Block:
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
-def _fitted(required: list[Block], optional: list[Block], last: Block | None) -> tuple[Block, ...]:
+def fitted(required: list[Block], optional: list[Block], last: Block | None) -> tuple[Block, ...]:
     """Required blocks, as many optional ones as fit, a note on how many did not, the last one."""
     ends = [last] if last else []
-    note = _context(f"… ({len(optional)} more)")
+    note = context(f"… ({len(optional)} more)")
     room = WHOLE_LIMIT - _weight([*required, *ends])
     if _weight(optional) <= room and len(required) + len(optional) + len(ends) <= BLOCKS_LIMIT:
         return (*required, *optional, *ends)
@@ -156,7 +156,7 @@ def _fitted(required: list[Block], optional: list[Block], last: Block | None) ->
         if room < _weight([note]) or len(required) + len(kept) + 1 + len(ends) >= BLOCKS_LIMIT:
             break
         kept.append(block)
-    return (*required, *kept, _context(f"… ({len(optional) - len(kept)} more)"), *ends)
+    return (*required, *kept, context(f"… ({len(optional) - len(kept)} more)"), *ends)
 
 
 def _weight(blocks: Sequence[Block]) -> int:
@@ -164,6 +164,6 @@ def _weight(blocks: Sequence[Block]) -> int:
 
 
 CONTINUED = Message(
-    "Continued in a newer message below.", (_section("Continued in a newer message of this incident, below."),)
+    "Continued in a newer message below.", (section("Continued in a newer message of this incident, below."),)
 )
 """What an older main message becomes when a newer one takes its place: nobody must act on a stale one."""

@@ -20,6 +20,7 @@ from typing import Literal
 
 import structlog
 
+from remediator.errors import JournalUnavailable
 from remediator.people.messages import CONTINUED
 from remediator.people.outbox_rows import CHANNELS, OutboxChannel, OutboxRow, OutboxStore, Sending, next_of_key
 from remediator.ports import Chat, ChatError, Clock, MessageRef, Pager
@@ -169,6 +170,8 @@ class Outbox:
             ref = await self._deliver(row)
         except ChatError as exc:
             await self._not_delivered(row, exc, now)
+        except JournalUnavailable:
+            raise  # before anything was sent: the row is as it was, and no try of it counts
         except Exception as exc:  # a defect in one message must not keep the ones behind it from people
             log.error(MESSAGE_BROKEN, **_facts(row), exc_info=exc)
             await self._not_delivered(row, ChatError(repr(exc), retry_after_s=0.0), now)

@@ -37,18 +37,26 @@ def severity(label: str) -> Severity:
 
 def dedup_key(story: Story) -> str:
     """One per episode, stable from trigger to resolve."""
-    key = "/".join(part for part in ("remediator", story.instance_id, story.cluster, story.episode_id) if part)
+    return incident_key(story.instance_id, story.cluster, story.episode_id)
+
+
+def incident_key(instance_id: str, cluster: str, incident_id: str) -> str:
+    key = "/".join(part for part in ("remediator", instance_id, cluster, incident_id) if part)
     if len(key) <= KEY_LIMIT and key.isascii():
         return key
     return f"remediator/{hashlib.sha256(key.encode(errors='replace')).hexdigest()}"
 
 
+def urgency_of(story: Story) -> Severity:
+    """Raised where the playbook's own ladder asks for a person now, or we have made it worse."""
+    urgency = severity(story.severity)
+    raised = story.page_urgency == "high" or story.outcome == "undo_failed"
+    return "error" if raised and urgency in ("warning", "info") else urgency
+
+
 def trigger_event(story: Story) -> dict[str, Any]:
     """Ring: a person is needed."""
-    urgency = severity(story.severity)
-    # The playbook's own ladder asks for a person now, or we have made it worse.
-    if (story.page_urgency == "high" or story.outcome == "undo_failed") and urgency in ("warning", "info"):
-        urgency = "error"
+    urgency = urgency_of(story)
     pages = ((text, safe_url(url)) for text, url in links(story))
     console = safe_url(story.console_url)
     return {

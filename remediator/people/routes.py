@@ -105,13 +105,18 @@ class PagerRoutes(_Strict):
     def service(self, story: Story) -> str:
         return next((route.service for route in self.routes if route.holds(story)), self.default_service)
 
-    def rings(self, story: Story) -> bool:
-        """Whether this state of this story wakes somebody."""
-        words = wording(story.state)
+    def policy_for(self, story: Story) -> PagePolicy:
+        """By its severity."""
         urgency = pages.severity(story.severity)
         policy = self.policy.get(urgency, PAGES[urgency])
         if story.page_urgency and policy == "never":
-            policy = "failed"  # the ladder of the playbook ends at a page
+            return "failed"  # the ladder of the playbook ends at a page
+        return policy
+
+    def rings(self, story: Story) -> bool:
+        """Whether this state of this story wakes somebody."""
+        words = wording(story.state)
+        policy = self.policy_for(story)
         if not words.page or words.page not in _RINGS[policy]:
             return False
         if story.state == "denied":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +10,9 @@ from remediator.alerts.alert import Alert
 from remediator.alerts.labels import LabelRules
 from remediator.objects import ObjectRef
 from remediator.playbooks.binding import bind_target, bind_targets
-from remediator.playbooks.model import Playbook, TargetSpec
+from remediator.playbooks.model import LoadedPlaybook, Playbook, TargetSpec
 from remediator.playbooks.params import InvalidParam
+from remediator.playbooks.projects import Project, UnknownProject, project_named
 from remediator.playbooks.templates import TemplateError
 from remediator.ports import Cluster
 from remediator.remediation.scopes import Scopes
@@ -30,16 +31,37 @@ class Aim:
     alert_pod: str = ""
 
 
+class OutsideProject(TargetUnclear):
+    """The object is clear, and is none of the playbook's project."""
+
+
 class Aiming:
     """Finds targets. One instance may remember what the labels of one alert led to, for all playbooks of that alert."""
 
-    def __init__(self, clusters: Mapping[str, Cluster], rules: LabelRules, scopes: Scopes) -> None:
+    def __init__(
+        self, clusters: Mapping[str, Cluster], rules: LabelRules, scopes: Scopes, projects: Sequence[Project] = ()
+    ) -> None:
         self._clusters = clusters
         self._rules = rules
         self._scopes = scopes
+        self._projects = projects
 
-    async def aim(self, spec: Playbook, alert: Alert, now: datetime) -> Aim:
-        """Raises: TargetUnclear (deny), or a ReadError (hold)."""
+    async def aim(self, loaded: LoadedPlaybook, alert: Alert, now: datetime) -> Aim:
+        """Raises: TargetUnclear (deny; OutsideProject is one), or a ReadError (hold).
+
+        A playbook that leads out of its project must not compete for the alert, or it would keep the project whose
+        object it is from its remediation.
+        """
+        aim = await self._aim(loaded.playbook, alert, now)
+        try:
+            project = project_named(loaded.project, self._projects)
+        except UnknownProject as exc:
+            raise OutsideProject(str(exc)) from exc
+        if project is not None and (why := project.objection_to(aim.cluster, aim.ref)):
+            raise OutsideProject(why)
+        return aim
+
+    async def _aim(self, spec: Playbook, alert: Alert, now: datetime) -> Aim:
         try:
             if spec.targets is not None:
                 several = bind_targets(spec.targets, self._scopes.scope(spec, alert, None, now))

@@ -12,22 +12,27 @@ from remediator.actions.base import Action
 from remediator.actions.registry import load_actions
 from remediator.alerts.labels import LabelRules
 from remediator.guardrails.policy import Policy
+from remediator.people.reach import Reach
 from remediator.people.routes import Routes
 from remediator.playbooks.catalog import Catalog
-from remediator.ports import Clock, Cluster, Queries, Silences
+from remediator.playbooks.projects import Project
+from remediator.ports import Clock, Cluster, Queries, Reachable, Silences
 from remediator.remediation.aim import Aiming
 from remediator.remediation.checks.base import HttpProbe, MetricLabels
 from remediator.remediation.chooser import Chooser
 from remediator.remediation.clock_watch import ClockWatch
+from remediator.remediation.condition_reading import ConditionReader
 from remediator.remediation.draft import Decision
 from remediator.remediation.effector import Effector
-from remediator.remediation.fact_reading import FactReader
+from remediator.remediation.fact_reading import FactReader, KnownCalendars, no_calendars
 from remediator.remediation.intake import Intake
 from remediator.remediation.journal import Journal
 from remediator.remediation.planner import Planner
 from remediator.remediation.proposing import Proposer
 from remediator.remediation.runner import LEASE, Runner
 from remediator.remediation.scopes import Scopes
+from remediator.remediation.storm_reading import StormReader
+from remediator.remediation.storms import Storms
 from remediator.remediation.telling import Teller
 from remediator.remediation.verifier import Verifier
 
@@ -47,6 +52,8 @@ class Ports:
     queries: Queries | None = None
     silences: Silences | None = None
     http: HttpProbe | None = None
+    reach: Mapping[str, Reachable] = field(default_factory=dict)
+    """Ways to people, by the name that they know it by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +65,8 @@ class Settings:
     label_rules: LabelRules = field(default_factory=LabelRules)
     metric_labels: MetricLabels = field(default_factory=MetricLabels)
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    projects: tuple[Project, ...] = ()
+    calendars: Callable[[], KnownCalendars] = no_calendars
     instance: str = ""
     console: str = ""
     lease: timedelta = LEASE
@@ -68,6 +77,7 @@ class Core:
     """The assembled core."""
 
     ports: Ports
+    settings: Settings
     runner: Runner
     intake: Intake
     planner: Planner
@@ -88,6 +98,7 @@ def assemble(
     ids: Callable[[], str] = new_id,
     on_decision: Callable[[Decision], None] = lambda decision: None,
     on_frozen: Callable[[float], None] = lambda gap_s: None,
+    on_told: Callable[[], None] = lambda: None,
     actions: Mapping[str, Action[Any]] | None = None,
 ) -> Core:
     """`holder` is unique per process start; `on_frozen` is called after a gap longer than the lease and must not return
@@ -95,7 +106,7 @@ def assemble(
     """
     found = load_actions() if actions is None else actions
     scopes = Scopes(settings.params)
-    aiming = Aiming(ports.clusters, settings.label_rules, scopes)
+    aiming = Aiming(ports.clusters, settings.label_rules, scopes, settings.projects)
     verifier = Verifier(
         clusters=ports.clusters,
         journal=ports.journal,
@@ -105,11 +116,18 @@ def assemble(
         labels=settings.metric_labels,
         clock=ports.clock,
     )
+    clock_watch = ClockWatch(ports.clusters, ports.clock)
     facts = FactReader(
         journal=ports.journal,
+        clusters=ports.clusters,
         silences=ports.silences,
         policy=settings.policy,
-        clock_watch=ClockWatch(ports.clusters, ports.clock),
+        clock_watch=clock_watch,
+        conditions=ConditionReader(ports.queries),
+        scopes=scopes,
+        projects=settings.projects,
+        reach=Reach(ports.reach, ports.clock).channels,
+        calendars=settings.calendars,
     )
     chooser = Chooser(
         catalog=catalog,
@@ -120,6 +138,8 @@ def assemble(
         policy=settings.policy,
         clock=ports.clock,
         new_id=ids,
+        projects=settings.projects,
+        actions=found,
     )
     planner = Planner(
         clusters=ports.clusters,
@@ -132,13 +152,14 @@ def assemble(
         scopes=scopes,
         clock=ports.clock,
     )
-    effector = Effector(ports.clusters, ports.journal, ports.clock)
+    effector = Effector(ports.clusters, ports.journal, ports.clock, facts.closes_at)
     teller = Teller(
         journal=ports.journal,
         routes=settings.routes,
         clock=ports.clock,
         instance=settings.instance,
         console=settings.console,
+        channels={project.name: project.channels for project in settings.projects},
     )
     runner = Runner(
         holder=holder,
@@ -150,6 +171,19 @@ def assemble(
         verifier=verifier,
         tell=teller,
         show=teller.evidence,
+        storms=Storms(
+            journal=ports.journal,
+            reader=StormReader(ports.journal, ports.clusters),
+            clusters=tuple(ports.clusters),
+            clock=ports.clock,
+            clock_watch=clock_watch,
+            stories=teller.stories,
+            routes=settings.routes,
+            new_id=ids,
+            instance=settings.instance,
+            console=settings.console,
+            on_told=on_told,
+        ),
         clock=ports.clock,
         on_decision=on_decision,
         on_frozen=on_frozen,
@@ -167,6 +201,7 @@ def assemble(
     runner.take_alerts = intake.take_all
     return Core(
         ports=ports,
+        settings=settings,
         runner=runner,
         intake=intake,
         planner=planner,

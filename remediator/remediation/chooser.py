@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
+from remediator.actions.base import Action
 from remediator.actions.view import View
+from remediator.alerts.alert import Alert
 from remediator.errors import NotFound, ReadError
+from remediator.guardrails.environments import Place
 from remediator.guardrails.explain import explain
-from remediator.guardrails.policy import Policy, limits_in_force
+from remediator.guardrails.policy import Policy, limits_in_force, quorum_in_force
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.playbooks.catalog import (
     AmbiguousPriority,
@@ -26,11 +30,13 @@ from remediator.playbooks.catalog import (
 )
 from remediator.playbooks.model import Playbook
 from remediator.playbooks.params import InvalidParam
+from remediator.playbooks.projects import Project
 from remediator.ports import Clock, Cluster
-from remediator.remediation.aim import Aim, Aiming
+from remediator.remediation.aim import Aim, Aiming, OutsideProject
 from remediator.remediation.draft import Decision
 from remediator.remediation.events import Chosen, NoneChosen, PlanMade
 from remediator.remediation.journal import AlertRecord, Journal
+from remediator.remediation.places import highest_of, place_at, place_of
 from remediator.remediation.reading import read_view
 from remediator.remediation.scopes import Scopes
 from remediator.remediation.state import Remediation, State
@@ -46,10 +52,12 @@ class Looked:
 
     entry: Entry
     alert_id: str
+    alert: Alert
     aim: Aim | None = None
     contender: Contender | None = None
     unclear: str = ""
-    """Not known, for good."""
+    """Not known, or not to be touched, for good; `objector` is the guardrail that says so."""
+    objector: str = "target"
     unseen: str = ""
     """Something could not be read: it might have been chosen."""
 
@@ -68,6 +76,8 @@ class Chooser:
         policy: Policy,
         clock: Clock,
         new_id: Callable[[], str],
+        projects: Sequence[Project] = (),
+        actions: Mapping[str, Action[Any]] | None = None,
     ) -> None:
         self._catalog = catalog
         self._clusters = clusters
@@ -77,6 +87,8 @@ class Chooser:
         self._policy = policy
         self._clock = clock
         self._new_id = new_id
+        self._projects = projects
+        self._actions = actions or {}
 
     async def choose(
         self, r: Remediation, given: Sequence[AlertRecord] | None = None
@@ -85,13 +97,15 @@ class Chooser:
         records = {a.id: a for a in (await self._journal.alerts(r.alerts) if given is None else given)}
         catalog = self._catalog()
         looked: dict[str, Looked] = {}
-        gone = []
+        gone = list(dict.fromkeys(str(no) for record in records.values() for no in catalog.refused(record.alert)))
         for candidate in r.candidates:
             entry = catalog.entry(candidate.playbook)
             record = records.get(candidate.alert_id)
             if entry is None or record is None:
                 gone.append(f"{candidate.playbook} is no longer loaded")
                 continue
+            if not entry.takes_from(record.alert.source):
+                continue  # said above
             known = looked.get(candidate.playbook)
             if known is None or known.contender is None or not known.contender.holds:
                 looked[candidate.playbook] = await self._look(entry, record)
@@ -99,13 +113,15 @@ class Chooser:
 
     async def _look(self, entry: Entry, record: AlertRecord) -> Looked:
         spec, now = entry.loaded.playbook, self._clock.now()
-        found = Looked(entry=entry, alert_id=record.id)
+        found = Looked(entry=entry, alert_id=record.id, alert=record.alert)
         try:
-            aim = await self._aiming.aim(spec, record.alert, now)
+            aim = await self._aiming.aim(entry.loaded, record.alert, now)
             view: View | None = None
             if entry.when is not None and "target" in entry.when.roots and spec.targets is None:
                 view = await read_view(self._clusters[aim.cluster], self._journal, aim.ref, aim.root, now)
             contender = ask(entry, self._scopes.scope(spec, record.alert, view, now))
+        except OutsideProject as exc:
+            return replace(found, unclear=str(exc), objector="project")
         except TargetUnclear as exc:
             return replace(found, unclear=str(exc))
         except InvalidParam as exc:
@@ -128,7 +144,7 @@ class Chooser:
             case AmbiguousPriority():
                 return self._no(r, Answer.DENY, "priority", str(choice))
             case NothingFits() if unclear:
-                return self._no(r, Answer.DENY, "target", unclear[0].unclear)
+                return self._no(r, Answer.DENY, unclear[0].objector, unclear[0].unclear)
             case NothingFits():
                 reasons = [*gone, *(str(n) for n in choice.not_chosen)]
                 return NoneChosen(
@@ -137,23 +153,43 @@ class Chooser:
             case Selected():
                 pass
         chosen = next(x for x in looked if x.entry.name == choice.loaded.playbook.name)
-        spec = choice.loaded.playbook
         assert chosen.aim is not None
+        place = place_at(
+            chosen.aim.cluster,
+            chosen.aim.ref,
+            chosen.alert.labels,
+            chosen.alert.severity,
+            highest_of(choice.loaded.project, self._projects),
+        )
+        environment = self._policy.environment_at(place)
+        spec = self._with_quorum(choice.loaded.playbook, place)
         return Chosen(
             spec=spec,
             playbook_hash=choice.loaded.hash,
-            mode=self._mode(spec),
+            project=choice.loaded.project,
+            mode=limits_in_force(spec, self._policy, place).mode.value,
+            environment=environment.name if environment else "",
             alert_id=chosen.alert_id,
             target=chosen.aim.ref,
             root=chosen.aim.root,
             because=chosen.aim.because,
             alert_pod=chosen.aim.alert_pod,
             ladder=self._ladder(spec),
-            not_chosen=(*gone, *(f"not chosen: {n}" for n in choice.not_chosen)),
+            not_chosen=(
+                *gone,
+                *(f"{x.entry.name}: {x.unclear}" for x in unclear if x.objector == "project"),
+                *(f"not chosen: {n}" for n in choice.not_chosen),
+            ),
         )
 
-    def _mode(self, spec: Playbook) -> str:
-        return limits_in_force(spec, self._policy).mode.value
+    def _with_quorum(self, spec: Playbook, place: Place) -> Playbook:
+        """The playbook with as many approvers as the operator wants at least."""
+        found = (self._actions.get(step.action) for step in spec.steps)
+        data = any(getattr(action, "changes_data", False) for action in found)
+        quorum = quorum_in_force(spec, self._policy, place, data=data)
+        if quorum == spec.approval.quorum:
+            return spec
+        return spec.model_copy(update={"approval": spec.approval.model_copy(update={"quorum": quorum})})
 
     def _ladder(self, spec: Playbook) -> tuple[str, ...]:
         """Playbooks that follow, each once, at most three deep. The first playbook's list governs the whole ladder."""
@@ -166,11 +202,14 @@ class Chooser:
         return PlanMade(plan=None, verdicts=(verdict,), explanation=explain((verdict,), subject=subject))
 
     async def child(self, decision: Decision, now: datetime) -> Remediation | None:
-        """The next rung of the ladder, as a child that keeps target, alerts and locks; None when it is not loaded."""
+        """The next rung of the ladder, as a child that keeps target, alerts and locks; None when it is not loaded, or
+        is another project's."""
         loaded = self._catalog().get(decision.child) if decision.child else None
-        if loaded is None:
-            return None
         parent = decision.remediation
+        if loaded is None or loaded.project != parent.project:
+            return None
+        place = replace(place_of(parent, self._projects), highest=highest_of(loaded.project, self._projects))
+        spec = self._with_quorum(loaded.playbook, place)
         return Remediation(
             id=self._new_id(),
             episode=parent.episode,
@@ -186,9 +225,11 @@ class Chooser:
             deadline=now + CHILD_DEADLINE,
             alerts=parent.alerts,
             severity=parent.severity,
-            spec=loaded.playbook,
+            spec=spec,
             playbook_hash=loaded.hash,
-            mode=self._mode(loaded.playbook),
+            project=loaded.project,
+            mode=limits_in_force(spec, self._policy, place).mode.value,
+            environment=parent.environment,
             parent=parent.id,
             chain=(*parent.chain, loaded.playbook.name),
             ladder=parent.ladder[1:],

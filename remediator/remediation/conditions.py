@@ -4,13 +4,14 @@ show."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from remediator.actions.change import Patch
+from remediator.guardrails import storm
 from remediator.guardrails.verdict import Answer, gravest
 from remediator.playbooks.model import Check, Playbook, Step, Verify
-from remediator.remediation.draft import Draft
+from remediator.remediation.draft import Draft, Notice
 from remediator.remediation.judge import Judgement, judge
 from remediator.remediation.state import Remediation, State
 from remediator.remediation.verify import DEFAULT_CHECKS
@@ -55,7 +56,7 @@ def approval_holds(d: Draft) -> bool:
     r = d.r
     if r.spec is None or r.approval_expires is None or d.now >= r.approval_expires:
         return False
-    return len({c.who for c in r.consents if c.digest == r.digest}) >= r.spec.approval.quorum
+    return r.agreed
 
 
 def only_suggested(d: Draft) -> bool:
@@ -84,8 +85,22 @@ def approved_plan_is_off(d: Draft) -> bool:
     return denied(d) or only_suggested(d) or (plan is not None and plan.digest != d.r.digest)
 
 
-def paused(d: Draft) -> bool:
-    return any(v.guardrail == "pause" and v.answer is Answer.HOLD for v in d.event.verdicts)
+def told_to_wait(d: Draft) -> bool:
+    """By a pause or a storm: neither is the fault of who approved, so the approval is kept."""
+    return any(v.guardrail in ("pause", storm.NAME) and v.answer is Answer.HOLD for v in d.event.verdicts)
+
+
+def storm_over(d: Draft) -> datetime | None:
+    """When the storm that holds it is over; None = none does. A rung is no part of a storm: something has been done
+    already, and whoever waits for its outcome hears of it at once."""
+    verdicts = getattr(d.event, "verdicts", ())
+    return None if d.r.parent else storm.over_at(verdicts, d.now)
+
+
+def told_by_its_storm(d: Draft) -> bool:
+    """All that people have heard of it is that it is one of a storm."""
+    held_by_storm = storm.over_at(d.r.verdicts, d.now) is not None and not d.r.parent
+    return d.r.state is State.HELD and held_by_storm and Notice.HELD.value not in d.r.told
 
 
 def for_this_digest(d: Draft) -> bool:

@@ -15,6 +15,7 @@ Nothing here retries a write.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
@@ -51,8 +52,17 @@ from remediator.remediation.state import Remediation
 SEND_WITHIN_S = 1.0
 """Longest time between asking for the attempt row and sending its bytes, in seconds of boot time."""
 
-LastLook = Callable[[Remediation, Effect, Object], Awaitable[Acted | None]]
-"""Guards that are asked again right before an effect; None = no objection."""
+LastLook = Callable[[Remediation, Effect, Object | None], Awaitable[Acted | None]]
+"""Guards that are asked again right before an effect; None = no objection. Without an object the same bytes are about
+to be sent again."""
+
+ClosesAt = Callable[[Remediation, datetime], datetime | None]
+"""When the window closes in which the next effect may start; None = it does not."""
+
+
+def _never_closes(r: Remediation, now: datetime) -> datetime | None:
+    return None
+
 
 DEFINITELY_NOT: frozenset[AttemptOutcome] = frozenset(
     {"conflict", "refused", "gone", "unavailable", "not_sent", "never"}
@@ -71,10 +81,17 @@ def effect_of(r: Remediation) -> Effect:
 class Effector:
     """Sends the effect that is next, and finds out what became of one that was not answered."""
 
-    def __init__(self, clusters: Mapping[str, Cluster], journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self,
+        clusters: Mapping[str, Cluster],
+        journal: Journal,
+        clock: Clock,
+        closes_at: ClosesAt = _never_closes,
+    ) -> None:
         self._clusters = clusters
         self._journal = journal
         self._clock = clock
+        self._closes_at = closes_at
 
     async def act(self, r: Remediation, last_look: LastLook) -> Acted:
         """One go at the next effect (or undo). Raises: JournalUnavailable, StaleRemediation (fenced)."""
@@ -82,11 +99,11 @@ class Effector:
         if unsettled:
             if not r.resend:
                 return self._acted(r, "uncertain", "an earlier attempt has no clear answer")
-            if paused := await self._paused_by_annotation(r, unsettled[-1]):
-                return paused
-            acted = await self._send(r, _same_again(r, unsettled[-1]))
-            if acted.answer in ("refused", "nothing_to_do"):
-                # A clear answer to this request says nothing about the one before, which may still land.
+            acted = await self._may_send_again(r, unsettled[-1], last_look)
+            acted = acted or await self._send(r, _same_again(r, unsettled[-1], self._not_after(r)))
+            if acted.answer not in ("done", "busy", "not_sent", "cannot_see", "uncertain"):
+                # A clear answer to this request says nothing about the one before, which may still land: nothing is
+                # given back and nobody takes over before it is proven what became of that one.
                 return self._acted(r, "uncertain", f"an earlier attempt has no clear answer; this one: {acted.detail}")
             return acted
         if not r.undoing and r.plan is not None and not r.plan.steps[r.step].effects:
@@ -94,14 +111,16 @@ class Effector:
         cluster = self._clusters[r.cluster]
         effect = effect_of(r)
         try:
-            looked = await self._look(cluster, r, effect)
+            looked, paused = await asyncio.gather(
+                self._look(cluster, r, effect), self._paused_namespace(r, _namespace_of(effect))
+            )
         except NotFound as exc:
             return self._acted(r, "refused", f"it does not exist any more: {exc}")
         except ReadError as exc:
             return self._acted(r, "cannot_see", f"last look failed: {exc}")
         if looked is None:
             return self._acted(r, "nothing_to_do", "no pod fits the rule any more")
-        objection = self._compare(r, effect, looked) or await last_look(r, effect, looked)
+        objection = self._compare(r, effect, looked) or paused or await last_look(r, effect, looked)
         if objection is not None:
             return objection
         request = render(effect, looked, effect_id=r.effect_id, now=self._clock.now())
@@ -114,19 +133,40 @@ class Effector:
             generation=generation_of(looked),
             request=request,
             pause_scopes=pause_scopes(r),
+            not_after=self._not_after(r),
         )
         return await self._send(r, attempt)
 
-    async def _paused_by_annotation(self, r: Remediation, last: Attempt) -> Acted | None:
-        """A pause in the journal refuses the attempt row; one on the object must be looked for, also for a resend."""
+    def _not_after(self, r: Remediation) -> datetime | None:
+        """An undo is never kept from finishing by a window that closes."""
+        return None if r.undoing else self._closes_at(r, self._clock.now())
+
+    async def _may_send_again(self, r: Remediation, last: Attempt, last_look: LastLook) -> Acted | None:
+        """A pause in the journal refuses the attempt row; annotations and silences must be looked for, also for a
+        resend. Raises: JournalUnavailable."""
+        ref = last.request.ref
         try:
-            looked = await self._clusters[r.cluster].get(last.request.ref)
+            paused = await self._paused_namespace(r, ref.namespace)
+            looked = await self._clusters[r.cluster].get(ref)
         except NotFound:
             return None  # the request will find nothing either
         except ReadError as exc:
             return self._acted(r, "cannot_see", f"last look failed: {exc}")
+        return paused or self._paused(r, ref, looked) or await last_look(r, effect_of(r), None)
+
+    async def _paused_namespace(self, r: Remediation, namespace: str) -> Acted | None:
+        """Raises: ReadError."""
+        if not namespace:
+            return None
+        ref = ObjectRef("Namespace", "", namespace)
+        try:
+            return self._paused(r, ref, await self._clusters[r.cluster].get(ref))
+        except NotFound:
+            return None  # its objects are gone as well
+
+    def _paused(self, r: Remediation, ref: ObjectRef, looked: Object) -> Acted | None:
         why = annotations_of(looked).get(PAUSE_ANNOTATION)
-        return None if why is None else self._acted(r, "paused", f"{last.request.ref} is paused by annotation: {why}")
+        return None if why is None else self._acted(r, "paused", f"{ref} is paused by annotation: {why}")
 
     async def _look(self, cluster: Cluster, r: Remediation, effect: Effect) -> Object | None:
         """The object as it is now; for a pod rule the pod to take, None when there is none."""
@@ -148,9 +188,8 @@ class Effector:
             return None
         if marker_of(looked) == r.effect_id and uid_of(looked) == effect.uid:
             return self._acted(r, "uncertain", "the object already carries this effect's marker")
-        if PAUSE_ANNOTATION in annotations_of(looked):
-            why = annotations_of(looked)[PAUSE_ANNOTATION]
-            return self._acted(r, "paused", f"{effect.ref} is paused by annotation: {why}")
+        if paused := self._paused(r, effect.ref, looked):
+            return paused
         changed = still_before(effect, looked)
         if changed is None:
             return None
@@ -165,7 +204,7 @@ class Effector:
         if isinstance(row, AttemptRefused):
             if row.why == "fenced":
                 raise StaleRemediation(row.detail)
-            return self._acted(r, "paused", row.detail)
+            return self._acted(r, "paused" if row.why == "paused" else "hold", row.detail)
         if self._clock.boot() - started > SEND_WITHIN_S:
             return await self._finish(r, row, "not_sent", "not_sent", "more than 1 s since the attempt row: not sent")
         try:
@@ -293,7 +332,11 @@ class Effector:
         return found
 
 
-def _same_again(r: Remediation, last: Attempt) -> NewAttempt:
+def _namespace_of(effect: Effect) -> str:
+    return effect.ref.namespace if isinstance(effect, Patch) else effect.pod.namespace
+
+
+def _same_again(r: Remediation, last: Attempt, not_after: datetime | None) -> NewAttempt:
     """The same bytes under a row of their own: one row is one request."""
     return NewAttempt(
         remediation_id=r.id,
@@ -304,6 +347,7 @@ def _same_again(r: Remediation, last: Attempt) -> NewAttempt:
         generation=last.generation,
         request=last.request,
         pause_scopes=pause_scopes(r),
+        not_after=not_after,
     )
 
 

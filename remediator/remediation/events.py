@@ -28,6 +28,8 @@ class Chosen:
     alert_pod: str = ""
     ladder: tuple[str, ...] = ()
     not_chosen: tuple[str, ...] = ()
+    project: str = ""
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,8 @@ class Intake:
             if record.resolved_at is not None:
                 verdicts[record.id] = "resolved: over before it was looked at"
             elif not playbooks:
-                verdicts[record.id] = "no_playbook: no loaded playbook matches its labels"
+                refused = "; ".join(map(str, catalog.refused(record.alert)))
+                verdicts[record.id] = f"no_playbook: {refused or 'no loaded playbook matches its labels'}"
             else:
                 wanted.append((record, playbooks))
         if verdicts:
@@ -112,7 +113,7 @@ class Intake:
         async with gate:
             for entry in playbooks:
                 try:
-                    aims.append((entry, await self._aiming.aim(entry.loaded.playbook, record.alert, self._clock.now())))
+                    aims.append((entry, await self._aiming.aim(entry.loaded, record.alert, self._clock.now())))
                 except (TargetUnclear, ReadError) as exc:
                     log.info("target_not_known", alert=record.alert.name, playbook=entry.name, error=str(exc))
         if not aims:

@@ -7,14 +7,15 @@ decided. Every write of a remediation is a compare-and-set on its `version` and,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
+from remediator.actions.change import Direction
 from remediator.actions.view import Revision
 from remediator.alerts.alert import Alert
-from remediator.guardrails.facts import Arrival, EffectiveLimits, Pause, Run
+from remediator.guardrails.facts import Arrival, EffectiveLimits, Outcome, Pause, Run, Storm
 from remediator.guardrails.verdict import Verdict
 from remediator.objects import ObjectRef
 from remediator.people.outbox_rows import OutboxMessage
@@ -25,7 +26,7 @@ from remediator.remediation.state import Remediation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRecord:
-    """One open firing interval of one fingerprint: the identity of an alert.
+    """One open firing interval of one fingerprint, as one source tells it: the identity of an alert.
 
     `verdict` is empty until it is decided: `no_playbook: …`, `resolved: …`, `remediation:r-…`, `joined:r-…`.
     """
@@ -72,9 +73,11 @@ class ReserveRequest:
     playbook: str
     cluster: str
     namespace: str
-    direction: Literal["", "up", "down"]
+    direction: Direction
     limits: EffectiveLimits
     between_rungs: bool = False
+    domains: frozenset[str] = frozenset()
+    """Failure domains that its targets stand in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,7 @@ class NewAttempt:
     """One attempt row to be: one row = one request, with its exact bytes.
 
     `pause_scopes` are the scopes that cover it: a live pause on any of them refuses the row, in the same statement.
+    `not_after`: when its window closes; from then on the row is refused as well.
     """
 
     remediation_id: str
@@ -92,6 +96,7 @@ class NewAttempt:
     generation: int | None
     request: WriteRequest
     pause_scopes: tuple[str, ...]
+    not_after: datetime | None = None
 
 
 AttemptOutcome = Literal[
@@ -119,9 +124,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRefused:
-    """The conditional statement granted no row: `paused` with the pause, or `fenced` by another epoch."""
+    """The conditional statement granted no row: `paused` with the pause, `closed` by its window, or `fenced` by another
+    epoch."""
 
-    why: Literal["paused", "fenced"]
+    why: Literal["paused", "closed", "fenced"]
     detail: str
 
 
@@ -150,6 +156,17 @@ class ReservationRefused:
     """Nothing was committed: these limits were taken meanwhile."""
 
     verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turns:
+    """How what a storm held goes on after it: oldest first, `apart`, the last one no later than `within`. Each may be
+    held for `held_for` from its turn on, but not longer than `at_most` since it began."""
+
+    apart: timedelta
+    within: timedelta
+    held_for: timedelta
+    at_most: timedelta
 
 
 class StaleRemediation(Exception):
@@ -292,6 +309,28 @@ class Journal(Protocol):
         """Workloads that the observer has rows of."""
         ...
 
+    async def outcomes(self, playbook: str, cluster: str, limit: int) -> tuple[Outcome, ...]:
+        """How the latest remediations of a playbook with an effect ended, newest first: so many of this cluster, and so
+        many of all. Those that say nothing about the playbook (stopped, refused, taken over) are left out."""
+        ...
+
+    async def storm(self, cluster: str) -> Storm | None:
+        """The open one of this cluster."""
+        ...
+
+    async def held(self, cluster: str, known: Collection[str] = ()) -> tuple[Remediation, ...]:
+        """Those that are held and are no rung of a ladder, oldest first, without the `known` ids."""
+        ...
+
+    async def save_storm(self, storm: Storm, messages: Sequence[OutboxMessage], now: datetime) -> bool:
+        """Open it (version 0) or change it, with the messages that say so, in one transaction. False, and nothing is
+        stored: another one of its cluster is open, or somebody else has changed or closed it."""
+        ...
+
+    async def close_storm(self, storm: Storm, messages: Sequence[OutboxMessage], now: datetime, turns: Turns) -> bool:
+        """It is over: what it held in its cluster is looked at again in turn. One transaction; False as above."""
+        ...
+
     async def episode(self, episode_id: str) -> Episode | None: ...
 
     async def quiet_episodes(self, now: datetime, quiet: timedelta) -> Mapping[str, Remediation | None]:
@@ -313,7 +352,8 @@ class Journal(Protocol):
 
     # Attempts -------------------------------------------------------------------------------------------------------
     async def record_attempt(self, attempt: NewAttempt, now: datetime) -> Attempt | AttemptRefused:
-        """ONE conditional statement: epoch current, no live pause on its scopes. Committed when this returns."""
+        """ONE conditional statement: epoch current, no live pause on its scopes, window open. Committed when this
+        returns."""
         ...
 
     async def record_outcome(self, attempt_id: str, outcome: AttemptOutcome, detail: str, now: datetime) -> None: ...

@@ -6,13 +6,24 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from remediator.guardrails.verdict import Answer
-from remediator.remediation.conditions import CONFLICT_WINDOW, judged, paused, step_of, undo_of, verify_in_force
+from remediator.remediation.conditions import (
+    CONFLICT_WINDOW,
+    judged,
+    step_of,
+    storm_over,
+    told_by_its_storm,
+    told_to_wait,
+    undo_of,
+    verify_in_force,
+)
 from remediator.remediation.draft import LADDER_OUTCOMES, Draft, Notice
 from remediator.remediation.state import Consent, Done, StepOutcome
 
 RECHECK = 30.0
 """Seconds between looks at what is held or waits for people."""
 HELD_FOR = timedelta(minutes=15)
+STORM_HELD_FOR = timedelta(hours=4)
+"""Since it began: a storm that lasts longer no longer keeps its members from a person."""
 ACT_WITHIN = timedelta(minutes=2)
 RETRY = 2.0
 RESEND = 1.0
@@ -30,7 +41,9 @@ def take_choice(d: Draft) -> None:
     d.set(
         spec=e.spec,
         playbook_hash=e.playbook_hash,
+        project=e.project,
         mode=e.mode,
+        environment=e.environment,
         alerts=(e.alert_id, *others),
         target=e.target,
         root=e.root,
@@ -66,21 +79,34 @@ def retry_soon(d: Draft) -> None:
 
 
 def hold(d: Draft) -> None:
-    """The first hold sets the end; going round does not extend it."""
+    """The first hold sets the end; going round does not extend it. A storm does: it was told once for all its members,
+    and after it each has its own time again."""
     until = d.r.hold_until or d.now + HELD_FOR
+    over = storm_over(d)
+    if over is not None:
+        until = max(until, min(max(over, d.now) + HELD_FOR, d.r.created_at + STORM_HELD_FOR))
     d.set(hold_until=until, deadline=until)
     if hasattr(d.event, "explanation"):
         d.set(reason=d.event.explanation)
     if hasattr(d.event, "verdicts"):
         d.set(verdicts=d.event.verdicts)
     d.due_in(RECHECK)
-    d.tell(Notice.HELD)
+    if over is None:
+        d.tell(Notice.HELD)
 
 
 def hold_after_look(d: Draft) -> None:
-    """The last look said no before anything was done: everything is given back, planning starts over in a moment."""
-    d.set(hold_until=d.r.hold_until or d.now + HELD_FOR, reason=d.event.detail, resend=False, act_by=None)
+    """The last look said no before anything was done."""
+    d.set(reason=d.event.detail)
+    start_over(d)
+
+
+def start_over(d: Draft) -> None:
+    """Everything is given back, planning starts over in a moment; going round does not extend the hold. An approval
+    that no longer holds must not meet a guard that asks later on."""
+    d.set(hold_until=d.r.hold_until or d.now + HELD_FOR, resend=False, act_by=None, consents=())
     give_back(d)
+    d.due_in(RETRY)
 
 
 def keep_approval(d: Draft) -> None:
@@ -125,9 +151,10 @@ def start_soon(d: Draft) -> None:
 
 
 def wait_approved(d: Draft) -> None:
-    """Approved, but not now. A pause keeps the approval until it expires; anything else only `start_within`."""
+    """Approved, but not now. A pause or a storm keeps the approval until it expires; anything else only
+    `start_within`."""
     d.set(verdicts=d.event.verdicts, reason=d.event.explanation)
-    if hasattr(d.event, "plan") and paused(d) and d.r.approval_expires and d.r.deadline:
+    if hasattr(d.event, "plan") and told_to_wait(d) and d.r.approval_expires and d.r.deadline:
         d.set(deadline=max(d.r.deadline, d.r.approval_expires))
     d.due_in(5.0)
 
@@ -361,7 +388,8 @@ def _severity_rank(severity: str) -> int:
 
 def say_quiet(d: Draft) -> None:
     d.set(reason="every alert of it is proven resolved; nothing more was done")
-    d.tell(Notice.QUIET_END)
+    if not told_by_its_storm(d):
+        d.tell(Notice.QUIET_END)
 
 
 def say_observed(d: Draft) -> None:

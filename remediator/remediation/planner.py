@@ -18,8 +18,9 @@ from remediator.actions.render import render
 from remediator.actions.view import View
 from remediator.actions.workload import template_hash
 from remediator.errors import Conflict, EffectError, ReadError, Refused, TargetGone, Unavailable
+from remediator.guardrails import silenced
 from remediator.guardrails.explain import explain
-from remediator.guardrails.order import evaluate
+from remediator.guardrails.order import ORDER, evaluate
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.objects import WORKLOADS, Object, ObjectRef, ref_of, uid_of
 from remediator.playbooks.model import Mode, Playbook
@@ -91,6 +92,8 @@ class Planner:
             before=before,
             alerts_quiet_since=quiet,
             undo_text=_undo_text(r.spec, proposals),
+            fleet_total=facts.fleet.total if facts.fleet else 0,
+            domains=frozenset().union(*(t.domains or () for t in facts.targets)),
             workload_uid=uid_of(target.target),
             template_hash=template_hash(target.target["spec"]["template"]) if target.ref.kind in WORKLOADS else "",
         )
@@ -164,6 +167,14 @@ class Planner:
         facts = await self._facts.read(r, proposals, records, self._clock.now())
         began = r.step == 0 and r.effect == 0
         return (*evaluate(replace(facts, planned_at=r.plan.made_at if began else facts.now)), *verdicts)
+
+    async def silenced(self, r: Remediation) -> Verdict:
+        """Whether a person has silenced its alerts by now, for requests that are sent again as they are. Raises:
+        JournalUnavailable."""
+        records = await self._journal.alerts(r.alerts)
+        facts = await self._facts.silences(r, records, self._clock.now())
+        guard = next(guard for guard in ORDER if guard.name == silenced.NAME)
+        return evaluate(facts, (guard,))[0]
 
     # --- reading and proposing ------------------------------------------------------------------------------------
 
@@ -291,7 +302,7 @@ def _steps(spec: Playbook, proposals: Sequence[Proposal]) -> tuple[PlannedStep, 
                 summary="; ".join(p.change.summary for p in mine) or f"{step.action}, planned in its turn",
                 effects=tuple(e for p in mine for e in p.change.effects),
                 takes=sum(p.change.takes for p in mine),
-                direction=next((p.change.direction for p in mine if p.change.direction), ""),
+                direction=next((p.change.goes for p in mine if p.change.goes), ""),
                 needs_approval="; ".join(p.change.needs_approval for p in mine if p.change.needs_approval),
                 notes=tuple(n for p in mine for n in p.change.notes),
                 resolved={p.view.ref.key: p.params for p in mine},

@@ -14,7 +14,8 @@ from typing import TypeVar
 from remediator.actions.eviction import selector_text
 from remediator.actions.view import Revision, View
 from remediator.errors import JournalUnavailable, NotFound, ReadError
-from remediator.objects import WORKLOADS, Object, ObjectRef, controller_of, dig, labels_of, uid_of
+from remediator.guardrails.disruption_budget import covers
+from remediator.objects import WORKLOADS, Object, ObjectRef, controller_of, dig, uid_of
 from remediator.ports import Cluster
 from remediator.remediation.journal import Journal
 
@@ -62,6 +63,7 @@ async def read_view(
     )
     mine = tuple(r for r in revisions if _controlled_by(r, {uid_of(target)}))
     owners = {uid_of(target)} | {uid_of(r) for r in mine}
+    own = tuple(p for p in pods if _controlled_by(p, owners))
     observed: tuple[Revision, ...] = ()
     try:
         observed = await journal.revisions(cluster.name, uid_of(target))
@@ -73,9 +75,9 @@ async def read_view(
         root=root,
         read_at=now,
         namespace=ns,
-        pods=tuple(p for p in pods if _controlled_by(p, owners)),
+        pods=own,
         revisions=mine,
-        pdbs=tuple(p for p in pdbs if _covers(p, target)),
+        pdbs=tuple(p for p in pdbs if covers(p, target, own)),
         hpas=tuple(h for h in hpas if _scales(h, ref)),
         observed=observed,
         alert_pod=alert_pod,
@@ -99,33 +101,6 @@ async def _items(cluster: Cluster, kind: str, namespace: str, labels: str = "") 
 def _controlled_by(obj: Object, uids: set[str]) -> bool:
     owner = controller_of(obj)
     return owner is not None and owner.get("uid") in uids
-
-
-def _covers(pdb: Object, workload: Object) -> bool:
-    """Whether the budget's selector matches the pods of the workload's template. An empty selector matches all pods."""
-    selector = dig(pdb, "spec", "selector")
-    if selector is None:
-        return False
-    labels = labels_of(dig(workload, "spec", "template", default={}))
-    wanted = selector.get("matchLabels") or {}
-    if any(labels.get(k) != v for k, v in wanted.items()):
-        return False
-    return all(_expression(labels, e) for e in selector.get("matchExpressions") or ())
-
-
-def _expression(labels: Object, expression: Object) -> bool:
-    key, operator, values = expression["key"], expression["operator"], expression.get("values") or []
-    match operator:
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-        case _:
-            return True  # an operator that we do not know: the budget may cover it, so it counts
 
 
 def _scales(hpa: Object, ref: ObjectRef) -> bool:

@@ -16,12 +16,12 @@ import structlog
 from remediator.actions.change import Effect, Patch
 from remediator.actions.workload import read_workload, takes_by_rollout
 from remediator.errors import JournalUnavailable
+from remediator.guardrails import storm
 from remediator.guardrails.explain import explain
 from remediator.guardrails.facts import EffectiveLimits
 from remediator.guardrails.verdict import Answer, gravest
 from remediator.objects import WORKLOADS, Object
 from remediator.people.outbox_rows import OutboxMessage
-from remediator.playbooks.model import Playbook
 from remediator.ports import Clock
 from remediator.remediation.chooser import Chooser
 from remediator.remediation.decide import decide
@@ -47,6 +47,7 @@ from remediator.remediation.journal import (
 )
 from remediator.remediation.planner import Planner, subject_of
 from remediator.remediation.state import Remediation, State
+from remediator.remediation.storms import Storms
 from remediator.remediation.verifier import Verifier
 
 log = structlog.get_logger()
@@ -82,12 +83,13 @@ class Runner:
         journal: Journal,
         chooser: Chooser,
         planner: Planner,
-        limits: Callable[[Playbook], EffectiveLimits],
+        limits: Callable[[Remediation], EffectiveLimits],
         effector: Effector,
         verifier: Verifier,
         tell: Teller,
         clock: Clock,
         show: Shower,
+        storms: Storms,
         on_decision: Observer = lambda decision: None,
         on_frozen: Callable[[float], None] = lambda gap_s: None,
         lease: timedelta = LEASE,
@@ -103,6 +105,7 @@ class Runner:
         self._tell = tell
         self._clock = clock
         self._show = show
+        self._storms = storms
         self._on_decision = on_decision
         self._on_frozen = on_frozen
         self._lease = lease
@@ -139,6 +142,7 @@ class Runner:
 
     async def tick(self) -> None:
         """Claim what is due and start its work. Raises: JournalUnavailable."""
+        await self._storms.keep()
         free = self._concurrency - len(self._tasks)
         if free <= 0:
             return
@@ -159,9 +163,8 @@ class Runner:
 
     async def _until_next(self) -> float:
         due = await self._journal.next_due(tuple(self._tasks), self._holder)
-        if due is None:
-            return IDLE.total_seconds()
-        return min(max((due - self._clock.now()).total_seconds(), 0.0), IDLE.total_seconds())
+        idle = min(IDLE.total_seconds(), self._storms.pause())
+        return idle if due is None else min(max((due - self._clock.now()).total_seconds(), 0.0), idle)
 
     async def _sleep(self, seconds: float) -> None:
         """Until something pokes, at most so long."""
@@ -283,6 +286,7 @@ class Runner:
             explanation = explain(result.verdicts, subject=subject_of(after))
             refused = ReserveRefused(verdicts=result.verdicts, explanation=explanation)
             return await self._commit(decide(decision.before, refused, now), holder=holder)
+        self._storms.saw(decision)
         self._on_decision(replace(decision, remediation=result.remediation))
         if decision.notices and (evidence := self._evidence.pop(after.id, ())):
             await self._show(result.remediation, evidence)
@@ -312,8 +316,9 @@ class Runner:
             cluster=r.cluster,
             namespace=r.plan.target.namespace,
             direction=next((s.direction for s in r.plan.steps if s.direction), ""),
-            limits=self._limits(r.spec),
+            limits=self._limits(r),
             between_rungs=bool(r.parent),
+            domains=r.plan.domains,
         )
 
     # --- the work of each state -----------------------------------------------------------------------------------
@@ -325,10 +330,10 @@ class Runner:
                 if r.spec is None:
                     # A storm counts all alerts of one delivery before any of them is decided.
                     await self.take_alerts()
-                    return await self._chooser.choose(r)
+                    return await self._storms.marked(r, await self._chooser.choose(r))
                 if r.state is State.HELD and (over := await self._verifier.over(r)):
                     return over
-                return await self._plan(r)
+                return await self._storms.marked(r, await self._plan(r))
             case State.AWAITING_APPROVAL | State.SNOOZED:
                 watched = await self._verifier.watch(r)
                 if watched.quiet_since or watched.resolved or r.quiet_since or r.unproven:
@@ -381,9 +386,12 @@ class Runner:
             return replace(acted, worse=await self._verifier.is_worse(r))
         return acted
 
-    async def _last_look(self, r: Remediation, effect: Effect, looked: Object) -> Acted | None:
+    async def _last_look(self, r: Remediation, effect: Effect, looked: Object | None) -> Acted | None:
         """Asked between the last look and the attempt row. The first effect was guarded a moment ago, when it was
-        planned."""
+        planned. What is sent again as it is was guarded when it was sent first; only a silence or a storm may have come
+        since."""
+        if looked is None:
+            return await self._look_before_resend(r)
         if r.undoing:
             return await self._undo_look(r, effect, looked)
         fresh = r.plan is not None and timedelta(0) <= self._clock.now() - r.plan.made_at <= FRESH
@@ -391,12 +399,21 @@ class Runner:
             return None
         verdicts = await self._planner.guard(r)
         answer = gravest(verdicts)
-        asks = answer is Answer.ASK and not r.consents
+        asks = answer is Answer.ASK and not r.agreed
         if answer.rank < Answer.SUGGEST.rank and not asks:
             return None
         detail = explain(verdicts, subject=subject_of(r))
         no: ActAnswer = "hold" if asks or answer is Answer.HOLD else "deny"
         return Acted(effect_id=r.effect_id, answer=no, detail=detail)
+
+    async def _look_before_resend(self, r: Remediation) -> Acted | None:
+        silenced = await self._planner.silenced(r)
+        if silenced.answer.rank >= Answer.SUGGEST.rank:
+            return Acted(effect_id=r.effect_id, answer="paused", detail=explain((silenced,), subject=subject_of(r)))
+        held = None if r.undoing or storm.goes_on(r.verdicts) else await self._storms.holds(r.cluster)
+        if held is None:
+            return None
+        return Acted(effect_id=r.effect_id, answer="hold", detail=explain((held,), subject=subject_of(r)))
 
     async def _undo_look(self, r: Remediation, effect: Effect, looked: Object) -> Acted | None:
         """An undo never takes the last healthy copy away."""

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter
 
-from remediator.actions.change import Effect, Patch
+from remediator.actions.change import Direction, Effect, Patch
 from remediator.guardrails.verdict import Verdict
 from remediator.objects import ObjectRef
 from remediator.playbooks.model import Playbook
@@ -98,7 +98,7 @@ class PlannedStep:
     summary: str
     effects: tuple[Effect, ...] = ()
     takes: int = 0
-    direction: Literal["", "up", "down"] = ""
+    direction: Direction = ""
     needs_approval: str = ""
     notes: tuple[str, ...] = ()
     resolved: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -124,6 +124,10 @@ class Plan:
     alerts_quiet_since: datetime | None = None
     """Proven by a fresh sample of a live Prometheus; None = firing, or unproven."""
     undo_text: str = ""
+    fleet_total: int = 0
+    """How many the fleet had when the remediation began; 0 = there is no fleet."""
+    domains: frozenset[str] = frozenset()
+    """Failure domains that its targets stand in."""
     workload_uid: str = ""
     template_hash: str = ""
     """Of the pod template in force at planning; marked known bad when a rollback leaves it."""
@@ -188,7 +192,11 @@ class Remediation:
     candidates: tuple[Candidate, ...] = ()
     spec: Playbook | None = None
     playbook_hash: str = ""
+    project: str = ""
+    """The playbook's when it was chosen; empty where no projects are configured."""
     mode: str = "observe"
+    environment: str = ""
+    """The one whose policy holds, decided when the playbook was chosen; empty = none matched."""
     requester: str = ""
     """Who asked for it (`remediator run`); excluded from approving it. Empty for alerts."""
     plan: Plan | None = None
@@ -252,6 +260,12 @@ class Remediation:
     @property
     def playbook(self) -> str:
         return self.spec.name if self.spec else ""
+
+    @property
+    def agreed(self) -> bool:
+        """Enough different people have said yes to the digest that is on record."""
+        quorum = self.spec.approval.quorum if self.spec else 1
+        return len({c.who for c in self.consents if c.digest == self.digest}) >= quorum
 
     @property
     def had_effect(self) -> bool:

@@ -143,7 +143,7 @@ RULES: tuple[Rule, ...] = (
     Rule((RESERVED,), Acted, c.answer_is("paused", "hold", "deny"), PLANNED, (m.hold_after_look,)),
     Rule((RESERVED,), Acted, c.answer_is("changed"), CANCELLED, (m.say_cancelled, m.give_back)),
     Rule((RESERVED,), DeadlinePassed, c.approval_holds, APPROVED, (m.keep_approval,)),
-    Rule((RESERVED,), DeadlinePassed, None, PLANNED, (m.because("not begun within 30 s."), m.give_back)),
+    Rule((RESERVED,), DeadlinePassed, None, PLANNED, (m.because("not begun within 30 s."), m.start_over)),
     # Acting. One attempt row is one request; this is how it ended.
     Rule(
         SENDING,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.routes import News, Routes, notices
@@ -18,22 +19,34 @@ from remediator.remediation.samples import CheckSample, SampleSet
 from remediator.remediation.state import Remediation, State
 
 SHOWN_ALERTS = 20
+NAMED_ALERTS = 3
+"""Of each remediation, where there are many."""
+ALERTS_AT_ONCE = 300
 BESIDE = frozenset({State.DENIED, State.HELD, State.SUGGESTED, State.SUPERSEDED})
 """Nothing was done in these, so they must not take the place of one of the same incident that is under way."""
 NOT_UNDER_WAY = frozenset({State.RECEIVED, State.PLANNED, State.HELD})
 
 
 class Teller:
-    """`instance` says which installation speaks, `console` is where a remediation can be looked at."""
+    """`instance` says which installation speaks, `console` is where a remediation can be looked at, `channels` are
+    those of each project."""
 
     def __init__(
-        self, *, journal: Journal, routes: Routes, clock: Clock, instance: str = "", console: str = ""
+        self,
+        *,
+        journal: Journal,
+        routes: Routes,
+        clock: Clock,
+        instance: str = "",
+        console: str = "",
+        channels: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     ) -> None:
         self._journal = journal
         self._routes = routes
         self._clock = clock
         self._instance = instance
         self._console = console.rstrip("/")
+        self._channels = channels
 
     async def __call__(self, decision: Decision) -> Sequence[OutboxMessage]:
         """Raises: JournalUnavailable."""
@@ -68,7 +81,18 @@ class Teller:
 
     def _story(self, r: Remediation, records: Sequence[AlertRecord], *, next_rung: str = "") -> Story:
         now = self._clock.now()
-        return story_of(r, records, now, next_rung=next_rung, instance=self._instance, console=self._console)
+        story = story_of(r, records, now, next_rung=next_rung, instance=self._instance, console=self._console)
+        return replace(story, channels=self._channels.get(r.project, ()))
+
+    async def stories(self, several: Sequence[Remediation]) -> list[Story]:
+        """Each as it would be told now, with its first alerts, for a message about all of them. Raises:
+        JournalUnavailable."""
+        wanted = [alert for r in several for alert in r.alerts[:NAMED_ALERTS]]
+        records: dict[str, AlertRecord] = {}
+        for start in range(0, len(wanted), ALERTS_AT_ONCE):
+            found = await self._journal.alerts(wanted[start : start + ALERTS_AT_ONCE])
+            records |= {record.id: record for record in found}
+        return [self._story(r, [records[a] for a in r.alerts[:NAMED_ALERTS] if a in records]) for r in several]
 
     async def evidence(self, r: Remediation, evidence: Sequence[Evidence]) -> None:
         """What was collected, as a reply in the thread. Raises: JournalUnavailable."""

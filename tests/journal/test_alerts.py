@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -51,6 +52,20 @@ async def test_twins_in_one_delivery_are_one_alert(journal: SqlJournal) -> None:
 
 async def test_the_same_fingerprint_in_two_clusters_is_two_alerts(journal: SqlJournal) -> None:
     assert await journal.accept([alert(cluster="c1"), alert(cluster="c2")], NOW) == Accepted(new=2)
+
+
+async def test_the_same_fingerprint_of_two_senders_is_two_alerts(journal: SqlJournal) -> None:
+    """A fingerprint is only what a sender says. Nobody ends another sender's alert, or speaks in its name."""
+    mine, theirs = alert(source="mine"), alert(source="theirs", labels={"alertname": "Busy", "namespace": "other"})
+    assert await journal.accept([mine], NOW) == Accepted(new=1)
+    assert await journal.accept([replace(theirs, status="resolved")], NOW + MINUTE) == Accepted(known=1)
+    assert await journal.accept([theirs], NOW + MINUTE) == Accepted(new=1)
+    assert [(r.alert.source, r.alert.labels["namespace"], r.resolved_at) for r in await journal.undecided(10)] == [
+        ("mine", "shop", None),
+        ("theirs", "other", None),
+    ]
+    assert await journal.accept([replace(mine, status="resolved")], NOW + 2 * MINUTE) == Accepted(resolved=1)
+    assert [r.resolved_at is None for r in await journal.undecided(10)] == [False, True]
 
 
 async def test_undecided_come_oldest_first_and_no_more_than_asked_for(journal: SqlJournal) -> None:

@@ -185,3 +185,9 @@ async def test_an_outcome_of_nothing_is_nothing(journal: SqlJournal, r: Remediat
     await journal.record_outcome("4711", "done", "", NOW)
     assert await journal.attempts(r.id) == ()
     assert await journal.claim(ME, NOW, LEASE, 0) == ()
+
+
+async def test_a_window_that_has_closed_refuses_it_at_that_very_instant(journal: SqlJournal, r: Remediation) -> None:
+    no = await refused(journal, r, not_after=NOW)
+    assert (no.why, no.detail) == ("closed", f"the window closed at {NOW:%Y-%m-%d %H:%M:%S} UTC")
+    await recorded(journal, r, not_after=NOW + SECOND)

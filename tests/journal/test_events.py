@@ -77,6 +77,17 @@ async def test_a_recheck_that_says_the_same_leaves_no_line(journal: SqlJournal) 
     assert [line.reason for line in await journal.history(r.id)][1:] == ["explained", "something else"]
 
 
+async def test_a_duration_that_grew_is_no_news_and_a_number_that_changed_is(journal: SqlJournal) -> None:
+    r = await claimed(journal)
+    now = NOW
+    for reason in ("last r-1 7m ago", "last r-1 8m ago", "last r-1 1h5m ago", "3 of 5 ready", "2 of 5 ready"):
+        now += 30 * SECOND
+        held = replace(made("hold"), explanation=reason)
+        r = (await journal.commit(decide(r, held, now), now, holder=ME)).remediation  # type: ignore[union-attr]
+    reasons = [line.reason for line in await journal.history(r.id)][1:]
+    assert reasons == ["last r-1 7m ago", "3 of 5 ready", "2 of 5 ready"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -353,3 +353,25 @@ async def test_the_window_is_the_requests_own(journal: SqlJournal) -> None:
     second = await opened(journal, 2)
     await _refused(journal, second, now=NOW + 9 * MINUTE, target_key="t", limits=limits)
     await reserved(journal, second, now=NOW + 10 * MINUTE, target_key="t", limits=limits)
+
+
+async def test_two_that_were_planned_side_by_side_are_not_at_work_in_two_zones(journal: SqlJournal) -> None:
+    first, second = await opened(journal, 1), await opened(journal, 2)
+    first = await reserved(journal, first, domains=frozenset({"zone-a"}))
+    verdict = await _refused(journal, second, domains=frozenset({"zone-b"}))
+    assert (verdict.guardrail, verdict.changes) == ("failure_domain", "passes when they end")
+    assert "zone-a is being worked on (r-1), this is in zone-b" in verdict.reason
+    await reserved(journal, await opened(journal, 3), domains=frozenset({"zone-a"}))
+    await reserved(journal, await opened(journal, 4))  # spread over several zones: counts as none
+    (run,) = [run for run in await journal.runs(NOW, HOUR) if run.remediation_id == "r-1"]
+    assert run.domains == {"zone-a"}
+    await ended(journal, first)
+    assert "(r-3)" in (await _refused(journal, second, domains=frozenset({"zone-b"}))).reason
+
+
+async def test_another_clusters_zones_are_its_own_and_the_operator_may_allow_two(journal: SqlJournal) -> None:
+    await reserved(journal, await opened(journal, 1), domains=frozenset({"zone-a"}), cluster="c2")
+    await reserved(journal, await opened(journal, 2), domains=frozenset({"zone-b"}))
+    two = replace(MANY, failure_domain_max=2)
+    await reserved(journal, await opened(journal, 3), domains=frozenset({"zone-c"}), limits=two)
+    await _refused(journal, await opened(journal, 4), domains=frozenset({"zone-d"}), limits=two)

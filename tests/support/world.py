@@ -24,20 +24,24 @@ from remediator.people.routes import Routes
 from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.loader import load_playbook
 from remediator.playbooks.model import LoadedPlaybook, Mode
-from remediator.ports import Queries, Silences
+from remediator.playbooks.projects import Project
+from remediator.ports import Queries, Reachable, Silences
 from remediator.remediation.assembly import Core, Ports, Settings, assemble
 from remediator.remediation.checks.registry import CHECKS
 from remediator.remediation.draft import Decision
+from remediator.remediation.fact_reading import KnownCalendars
 from remediator.remediation.state import Remediation
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 ROUTES = Routes.model_validate({"slack": {"default_channel": "C0OPS"}, "pagerduty": {"default_service": "shop"}})
 
 
-def load(content: Mapping[str, Any]) -> LoadedPlaybook:
-    """A playbook through the real loader."""
+def load(content: Mapping[str, Any], actions: Mapping[str, Any] | None = None) -> LoadedPlaybook:
+    """A playbook through the real loader; `actions` are known beside the installed ones."""
     checks = {name: kind.args for name, kind in CHECKS.items()}
-    return load_playbook(yaml.safe_dump(dict(content)), "test.yaml", actions=load_actions(), checks=checks)
+    return load_playbook(
+        yaml.safe_dump(dict(content)), "test.yaml", actions={**load_actions(), **(actions or {})}, checks=checks
+    )
 
 
 def restart_playbook(**changes: Any) -> dict[str, Any]:
@@ -93,15 +97,22 @@ class World:
         holder: str = "test-1",
         ids: Callable[[], str] | None = None,
         store_faults: Any = None,
+        actions: Mapping[str, Any] | None = None,
+        journal: SqlJournal | None = None,
+        reach: Mapping[str, Reachable] | None = None,
+        projects: tuple[Project, ...] = (),
+        calendars: KnownCalendars | None = None,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.cluster = cluster or SimulatedCluster("c1", self.clock)
         self.database = database or SqliteMemory()
-        self.journal = SqlJournal.in_memory(self.database, faults=store_faults)
+        self.journal = journal or SqlJournal.in_memory(self.database, faults=store_faults)
         self.queries = queries
         self.silences = silences
+        self.reach = reach or {}
+        self.calendars = calendars or KnownCalendars()
         self.policy = policy or Policy(mode_ceiling=Mode.AUTO)
-        self.catalog = Catalog(load(p) for p in playbooks)
+        self.catalog = Catalog(load(p, actions) for p in playbooks)
         self.decisions: list[Decision] = []
         counter = itertools.count(1)
         self.ids = ids or (lambda: f"r-{next(counter)}")
@@ -112,12 +123,14 @@ class World:
                 clock=self.clock,
                 queries=queries,
                 silences=silences,
+                reach=reach or {},
             ),
-            Settings(policy=self.policy, routes=ROUTES),
+            Settings(policy=self.policy, routes=ROUTES, projects=projects, calendars=lambda: self.calendars),
             lambda: self.catalog,
             holder=holder,
             ids=self.ids,
             on_decision=self.decisions.append,
+            actions={**load_actions(), **(actions or {})},
         )
 
     async def alert(
@@ -217,6 +230,8 @@ class World:
             queries=changes.pop("queries", self.queries),
             silences=changes.pop("silences", self.silences),
             policy=changes.pop("policy", self.policy),
+            reach=changes.pop("reach", self.reach),
+            calendars=changes.pop("calendars", self.calendars),
             holder=holder,
             ids=self.ids,
             **changes,

@@ -17,17 +17,19 @@ from remediator.adapters.sql import episodes as episodes_sql
 from remediator.adapters.sql import events as events_sql
 from remediator.adapters.sql import firing as firing_sql
 from remediator.adapters.sql import outbox as outbox_sql
+from remediator.adapters.sql import outcomes as outcomes_sql
 from remediator.adapters.sql import pauses as pauses_sql
 from remediator.adapters.sql import playbooks as playbooks_sql
 from remediator.adapters.sql import remediations as remediations_sql
 from remediator.adapters.sql import reservations as reservations_sql
 from remediator.adapters.sql import retention as retention_sql
 from remediator.adapters.sql import revisions as revisions_sql
+from remediator.adapters.sql import storms as storms_sql
 from remediator.adapters.sql.engine import Database, SqliteFile, SqliteMemory
 from remediator.adapters.sql.inline import Faults, InlineWriter
 from remediator.adapters.sql.writer import GROUP_LIMIT, Hooks, ThreadWriter, Writer
 from remediator.alerts.alert import Alert
-from remediator.guardrails.facts import Arrival, Pause, Run
+from remediator.guardrails.facts import Arrival, Outcome, Pause, Run, Storm
 from remediator.objects import ObjectRef
 from remediator.people.outbox_rows import OutboxChannel, OutboxMessage, OutboxRow
 from remediator.ports import MessageRef
@@ -44,6 +46,7 @@ from remediator.remediation.journal import (
     NewAttempt,
     ReservationRefused,
     ReserveRequest,
+    Turns,
 )
 from remediator.remediation.state import Remediation
 
@@ -194,6 +197,25 @@ class SqlJournal:
 
     async def known_workloads(self, cluster: str) -> int:
         return await self._writer.read(lambda c: firing_sql.known_workloads(c, cluster))
+
+    async def outcomes(self, playbook: str, cluster: str, limit: int) -> tuple[Outcome, ...]:
+        return await self._writer.read(lambda c: outcomes_sql.latest(c, playbook, cluster, limit))
+
+    # Storms ---------------------------------------------------------------------------------------------------------
+
+    async def storm(self, cluster: str) -> Storm | None:
+        return await self._writer.read(lambda c: storms_sql.of_cluster(c, cluster))
+
+    async def held(self, cluster: str, known: Collection[str] = ()) -> tuple[Remediation, ...]:
+        return await self._writer.read(lambda c: storms_sql.held(c, cluster, known))
+
+    async def save_storm(self, storm: Storm, messages: Sequence[OutboxMessage], now: datetime) -> bool:
+        return await self._writer.control("save_storm", lambda c: storms_sql.save(c, storm, messages, now))
+
+    async def close_storm(self, storm: Storm, messages: Sequence[OutboxMessage], now: datetime, turns: Turns) -> bool:
+        return await self._writer.control("close_storm", lambda c: storms_sql.close(c, storm, messages, now, turns))
+
+    # ----------------------------------------------------------------------------------------------------------------
 
     async def episode(self, episode_id: str) -> Episode | None:
         return await self._writer.read(lambda c: episodes_sql.get(c, episode_id))

@@ -13,15 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, true, union, update
+from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, func, insert, select, true, union, update
 
+from remediator.adapters.sql.prepared import Prepared
 from remediator.adapters.sql.schema import locks, remediations, reservations
 from remediator.adapters.sql.values import from_us, maybe_time, span_us, to_us
-from remediator.guardrails import in_flight, rate_limit
+from remediator.guardrails import failure_domain, in_flight, rate_limit
 from remediator.guardrails.answers import holds
 from remediator.guardrails.facts import Run
 from remediator.guardrails.verdict import Verdict
-from remediator.guardrails.words import about, clock, iso
+from remediator.guardrails.words import about, clock, iso, many
 from remediator.remediation.journal import ReserveRequest
 from remediator.remediation.state import Remediation, State
 
@@ -29,7 +30,25 @@ ZONE = "UTC"
 NAMED = 3
 """At most so many of those who are in the way are named."""
 
-_Scope = tuple[str, int, ColumnElement[bool]]
+_cluster = reservations.c.cluster == bindparam("here_cluster")
+_namespace = and_(_cluster, reservations.c.namespace == bindparam("here_namespace"))
+_SCOPES = {
+    "target": reservations.c.target_key == bindparam("here_target_key"),
+    # Limits per playbook count per namespace of a cluster, so that one generic playbook serves many services.
+    "playbook": and_(_namespace, reservations.c.playbook == bindparam("here_playbook")),
+    "namespace": _namespace,
+    "cluster": _cluster,
+    "everywhere": true(),
+}
+
+
+def _here(request: ReserveRequest) -> dict[str, str]:
+    return {
+        "here_target_key": request.target_key,
+        "here_playbook": request.playbook,
+        "here_cluster": request.cluster,
+        "here_namespace": request.namespace,
+    }
 
 
 def refusals(
@@ -38,18 +57,22 @@ def refusals(
     """What stands in the way; empty = nothing. Own and inherited reservations never do."""
     found = (
         _locked(connection, remediation_id, request),
+        _elsewhere(connection, remediation_id, request),
         _running(connection, remediation_id, request),
         _spent(connection, remediation_id, request, now),
     )
     return tuple(verdict for verdict in found if verdict is not None)
 
 
+_TAKEN = Prepared(
+    select(locks.c.key, locks.c.remediation_id)
+    .where(locks.c.key.in_(bindparam("keys", expanding=True)), locks.c.remediation_id != bindparam("me"))
+    .order_by(locks.c.key)
+)
+
+
 def _locked(connection: Connection, remediation_id: str, request: ReserveRequest) -> Verdict | None:
-    taken = connection.execute(
-        select(locks.c.key, locks.c.remediation_id)
-        .where(locks.c.key.in_(request.locks), locks.c.remediation_id != remediation_id)
-        .order_by(locks.c.key)
-    ).all()
+    taken = _TAKEN.rows(connection, keys=request.locks, me=remediation_id)
     if not taken:
         return None
     key, other = taken[0].key, taken[0].remediation_id
@@ -64,32 +87,52 @@ def _locked(connection: Connection, remediation_id: str, request: ReserveRequest
     )
 
 
-def _playbook_here(request: ReserveRequest) -> ColumnElement[bool]:
-    """Limits per playbook count per namespace of a cluster, so that one generic playbook serves many services."""
-    return and_(
-        reservations.c.playbook == request.playbook,
-        reservations.c.cluster == request.cluster,
-        reservations.c.namespace == request.namespace,
+def _slots(request: ReserveRequest) -> Iterator[tuple[str, int]]:
+    limits = request.limits
+    if not request.between_rungs:
+        yield "target", limits.in_flight_target
+    yield "playbook", limits.in_flight_playbook
+    yield "cluster", limits.in_flight_cluster
+    yield "everywhere", limits.in_flight_everywhere
+
+
+_of_others = and_(reservations.c.released_at.is_(None), reservations.c.held_by != bindparam("me"))
+_DOMAINS = Prepared(
+    select(reservations.c.held_by, reservations.c.domains).where(_of_others, _cluster, reservations.c.domains != "")
+)
+_RUNNING = {
+    scope: Prepared(
+        select(reservations.c.held_by).distinct().where(_of_others, condition).order_by(reservations.c.held_by)
+    )
+    for scope, condition in _SCOPES.items()
+}
+
+
+def _elsewhere(connection: Connection, remediation_id: str, request: ReserveRequest) -> Verdict | None:
+    """Two that were planned side by side must not be at work in two failure domains."""
+    if not request.domains:
+        return None
+    rows = _DOMAINS.rows(connection, me=remediation_id, **_here(request))
+    busy = {domain for row in rows for domain in _domains(row.domains)}
+    if not busy or len(busy | request.domains) <= request.limits.failure_domain_max:
+        return None
+    others = _names(sorted({row.held_by for row in rows}))
+    return holds(
+        failure_domain.NAME,
+        f"{', '.join(sorted(busy))} is being worked on ({others}), this is in {', '.join(sorted(request.domains))}; "
+        f"at most {many(request.limits.failure_domain_max, request.limits.failure_domain_label)} at a time",
+        "passes when they end",
+        domains=sorted(busy | request.domains),
     )
 
 
-def _slots(request: ReserveRequest) -> Iterator[_Scope]:
-    limits = request.limits
-    if not request.between_rungs:
-        yield "target", limits.in_flight_target, reservations.c.target_key == request.target_key
-    yield "playbook", limits.in_flight_playbook, _playbook_here(request)
-    yield "cluster", limits.in_flight_cluster, reservations.c.cluster == request.cluster
-    yield "everywhere", limits.in_flight_everywhere, true()
+def _domains(text: str) -> frozenset[str]:
+    return frozenset(text.split("\n")) if text else frozenset()
 
 
 def _running(connection: Connection, remediation_id: str, request: ReserveRequest) -> Verdict | None:
-    for scope, limit, here in _slots(request):
-        others = connection.scalars(
-            select(reservations.c.held_by)
-            .distinct()
-            .where(reservations.c.released_at.is_(None), reservations.c.held_by != remediation_id, here)
-            .order_by(reservations.c.held_by)
-        ).all()
+    for scope, limit in _slots(request):
+        others = _RUNNING[scope].column(connection, me=remediation_id, **_here(request))
         if len(others) >= limit:
             waiting = _names(others)
             return holds(
@@ -106,28 +149,34 @@ def _names(others: Sequence[str]) -> str:
     return ", ".join(others[:NAMED]) + (", ..." if len(others) > NAMED else "")
 
 
-def _tokens(request: ReserveRequest) -> Iterator[_Scope]:
-    limits, here = request.limits, reservations.c.cluster == request.cluster
-    yield "target", limits.rate_target, reservations.c.target_key == request.target_key
-    yield "playbook", limits.rate_playbook, _playbook_here(request)
-    yield "namespace", limits.rate_namespace, and_(here, reservations.c.namespace == request.namespace)
-    yield "cluster", limits.rate_cluster, here
+def _tokens(request: ReserveRequest) -> Iterator[tuple[str, int]]:
+    limits = request.limits
+    yield "target", limits.rate_target
+    yield "playbook", limits.rate_playbook
+    yield "namespace", limits.rate_namespace
+    yield "cluster", limits.rate_cluster
+
+
+_SPENT = {
+    scope: Prepared(
+        select(reservations.c.remediation_id, reservations.c.at)
+        .where(
+            reservations.c.at > bindparam("after"),
+            reservations.c.refunded_at.is_(None),
+            reservations.c.remediation_id != bindparam("me"),
+            condition,
+        )
+        .order_by(reservations.c.at)
+    )
+    for scope, condition in _SCOPES.items()
+}
 
 
 def _spent(connection: Connection, remediation_id: str, request: ReserveRequest, now: datetime) -> Verdict | None:
     window = request.limits.rate_window
     after = _stamp(connection, now) - span_us(window)
-    for scope, limit, here in _tokens(request):
-        rows = connection.execute(
-            select(reservations.c.remediation_id, reservations.c.at)
-            .where(
-                reservations.c.at > after,
-                reservations.c.refunded_at.is_(None),
-                reservations.c.remediation_id != remediation_id,
-                here,
-            )
-            .order_by(reservations.c.at)
-        )
+    for scope, limit in _tokens(request):
+        rows = _SPENT[scope].rows(connection, after=after, me=remediation_id, **_here(request))
         # One remediation is one, however often it had to begin: its latest reservation counts.
         times = sorted({row.remediation_id: row.at for row in rows}.values())
         if len(times) >= limit:
@@ -144,10 +193,28 @@ def _spent(connection: Connection, remediation_id: str, request: ReserveRequest,
     return None
 
 
+_NEWEST = Prepared(select(func.max(reservations.c.at)))
+
+
 def _stamp(connection: Connection, now: datetime) -> int:
     """Now, but never earlier than any reservation before."""
-    newest = connection.scalar(select(func.max(reservations.c.at)))
-    return max(to_us(now), newest or 0)
+    return max(to_us(now), _NEWEST.value(connection) or 0)
+
+
+_LOCK = Prepared(insert(locks), "key", "remediation_id")
+_TAKE = Prepared(
+    insert(reservations),
+    "remediation_id",
+    "held_by",
+    "episode_id",
+    "playbook",
+    "cluster",
+    "namespace",
+    "target_key",
+    "direction",
+    "domains",
+    "at",
+)
 
 
 def take(connection: Connection, r: Remediation, request: ReserveRequest, now: datetime) -> None:
@@ -156,49 +223,72 @@ def take(connection: Connection, r: Remediation, request: ReserveRequest, now: d
     release(connection, r.id, now)
     for key in sorted(set(request.locks)):
         # A lock that somebody else took between counting and here (another replica) fails on the key.
-        connection.execute(insert(locks).values(key=key, remediation_id=r.id))
-    connection.execute(
-        insert(reservations).values(
-            remediation_id=r.id,
-            held_by=r.id,
-            episode_id=r.episode,
-            playbook=request.playbook,
-            cluster=request.cluster,
-            namespace=request.namespace,
-            target_key=request.target_key,
-            direction=request.direction,
-            at=_stamp(connection, now),
-        )
+        _LOCK.execute(connection, key=key, remediation_id=r.id)
+    _TAKE.execute(
+        connection,
+        remediation_id=r.id,
+        held_by=r.id,
+        episode_id=r.episode,
+        playbook=request.playbook,
+        cluster=request.cluster,
+        namespace=request.namespace,
+        target_key=request.target_key,
+        direction=request.direction,
+        domains="\n".join(sorted(request.domains)),
+        at=_stamp(connection, now),
     )
+
+
+_my_locks = locks.c.remediation_id == bindparam("of")
+_my_slot = and_(reservations.c.held_by == bindparam("of"), reservations.c.released_at.is_(None))
+_UNLOCK = Prepared(delete(locks).where(_my_locks))
+_RELEASE = Prepared(update(reservations).where(_my_slot), "released_at")
+_REFUND = Prepared(
+    update(reservations).where(reservations.c.remediation_id == bindparam("of"), reservations.c.refunded_at.is_(None)),
+    "refunded_at",
+)
+_PASS_LOCKS = Prepared(update(locks).where(_my_locks), "remediation_id")
+_PASS_SLOT = Prepared(update(reservations).where(_my_slot), "held_by")
 
 
 def release(connection: Connection, remediation_id: str, now: datetime) -> None:
     """Locks and slots are free again; the token stays spent."""
-    connection.execute(delete(locks).where(locks.c.remediation_id == remediation_id))
-    connection.execute(
-        update(reservations)
-        .where(reservations.c.held_by == remediation_id, reservations.c.released_at.is_(None))
-        .values(released_at=to_us(now))
-    )
+    _UNLOCK.execute(connection, of=remediation_id)
+    _RELEASE.execute(connection, of=remediation_id, released_at=to_us(now))
 
 
 def refund(connection: Connection, remediation_id: str, now: datetime) -> None:
     """It is proven that nothing was done: its tokens were never spent."""
-    connection.execute(
-        update(reservations)
-        .where(reservations.c.remediation_id == remediation_id, reservations.c.refunded_at.is_(None))
-        .values(refunded_at=to_us(now))
-    )
+    _REFUND.execute(connection, of=remediation_id, refunded_at=to_us(now))
 
 
 def pass_on(connection: Connection, parent_id: str, child_id: str) -> None:
     """The next rung has the locks and the slot now. Never free in between: this is one statement each."""
-    connection.execute(update(locks).where(locks.c.remediation_id == parent_id).values(remediation_id=child_id))
-    connection.execute(
-        update(reservations)
-        .where(reservations.c.held_by == parent_id, reservations.c.released_at.is_(None))
-        .values(held_by=child_id)
+    _PASS_LOCKS.execute(connection, of=parent_id, remediation_id=child_id)
+    _PASS_SLOT.execute(connection, of=parent_id, held_by=child_id)
+
+
+_after: BindParameter[int] = bindparam("after")
+# A union, because each part has an index; joined by OR, none of them would be used.
+_wanted = union(
+    select(reservations.c.id).where(reservations.c.released_at.is_(None)),
+    select(reservations.c.id).where(reservations.c.released_at > _after),
+    select(reservations.c.id).where(reservations.c.at > _after),
+    select(reservations.c.id)
+    .join(remediations, remediations.c.id == reservations.c.remediation_id)
+    .where(remediations.c.ended_at > _after),
+)
+_RUNS = Prepared(
+    select(
+        reservations,
+        remediations.c.ended_at,
+        remediations.c.state,
+        remediations.c.outcome,
     )
+    .select_from(reservations.outerjoin(remediations, remediations.c.id == reservations.c.remediation_id))
+    .where(reservations.c.id.in_(_wanted))
+    .order_by(reservations.c.at, reservations.c.id)
+)
 
 
 def runs(connection: Connection, now: datetime, window: timedelta) -> tuple[Run, ...]:
@@ -207,28 +297,8 @@ def runs(connection: Connection, now: datetime, window: timedelta) -> tuple[Run,
     A slot that was passed on shows twice: the parent's run with its end and its token, and one for the rung that has
     the slot now, without a token: that one it takes when it reserves.
     """
-    after = to_us(now) - span_us(window)
-    # A union, because each part has an index; joined by OR, none of them would be used.
-    ended = remediations.c.ended_at > after
-    wanted = union(
-        select(reservations.c.id).where(reservations.c.released_at.is_(None)),
-        select(reservations.c.id).where(reservations.c.released_at > after),
-        select(reservations.c.id).where(reservations.c.at > after),
-        select(reservations.c.id).join(remediations, remediations.c.id == reservations.c.remediation_id).where(ended),
-    )
-    rows = connection.execute(
-        select(
-            reservations,
-            remediations.c.ended_at,
-            remediations.c.state,
-            remediations.c.outcome,
-        )
-        .select_from(reservations.outerjoin(remediations, remediations.c.id == reservations.c.remediation_id))
-        .where(reservations.c.id.in_(wanted))
-        .order_by(reservations.c.at, reservations.c.id)
-    ).all()
     found = []
-    for row in rows:
+    for row in _RUNS.rows(connection, after=to_us(now) - span_us(window)):
         common = {
             "episode_id": row.episode_id,
             "playbook": row.playbook,
@@ -237,6 +307,7 @@ def runs(connection: Connection, now: datetime, window: timedelta) -> tuple[Run,
             "target_key": row.target_key,
             "reserved_at": from_us(row.at),
             "direction": row.direction,
+            "domains": _domains(row.domains),
         }
         refunded = row.refunded_at is not None
         # Refunded rows are about that reservation only; the remediation may have gone on and reserved anew.

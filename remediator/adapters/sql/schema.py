@@ -73,11 +73,13 @@ alerts = Table(
     Column("body", Text),
     sqlite_autoincrement=True,  # ids stand in remediations: they must never be used twice
 )
-# One interval per fingerprint is the latest, and only the latest may be open: this is the identity of an alert.
+# One interval per fingerprint is the latest, and only the latest may be open: this is the identity of an alert. The
+# fingerprint is what the source says, so it means nothing across sources.
 Index(
     "uq_alerts_latest",
     alerts.c.fingerprint,
     alerts.c.cluster,
+    alerts.c.source,
     unique=True,
     sqlite_where=text("latest IS 1"),
     postgresql_where=text("latest"),
@@ -132,6 +134,34 @@ Index(
     episodes.c.closed_at,
     sqlite_where=episodes.c.closed_at.is_not(None),
     postgresql_where=episodes.c.closed_at.is_not(None),
+)
+
+storms = Table(
+    "storms",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("cluster", default=None),
+    _time("opened_at"),
+    _time("peak_at"),
+    # At most so many within one window, and how many would have been no storm.
+    Column("targets", Integer, nullable=False),
+    Column("most", Integer, nullable=False),
+    # JSON lists: ids of remediations, oldest first; chat channels that it was said in.
+    _text("members", default="[]"),
+    _text("channels", default="[]"),
+    # The pager's service that was called.
+    _text("service"),
+    _text("shown"),
+    Column("version", Integer, nullable=False),
+    _maybe_time("closed_at"),
+)
+# One at a time in a cluster, however many replicas see it begin.
+Index(
+    "uq_storms_open",
+    storms.c.cluster,
+    unique=True,
+    sqlite_where=storms.c.closed_at.is_(None),
+    postgresql_where=storms.c.closed_at.is_(None),
 )
 
 remediations = Table(
@@ -254,6 +284,8 @@ reservations = Table(
     _time("at"),
     _maybe_time("released_at"),
     _maybe_time("refunded_at"),
+    # Failure domains that it touches, separated by line feeds; none of them holds one.
+    _text("domains"),
 )
 Index(
     "ix_reservations_running",

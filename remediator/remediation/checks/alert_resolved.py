@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from remediator.alerts.alert import Alert
 from remediator.objects import ObjectRef
 from remediator.playbooks.durations import format_duration
-from remediator.playbooks.model import PositiveDuration
+from remediator.playbooks.fields import PositiveDuration
 from remediator.ports import AlertRule, Queries, Sample
 from remediator.remediation.checks.base import CheckArgs, CheckContext, CheckKind, Unknown, answer
 from remediator.remediation.checks.workload import owns_pod_name

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from remediator.playbooks.model import PositiveDuration
+from remediator.playbooks.fields import PositiveDuration
 from remediator.playbooks.templates import TemplateError, parse_template
 from remediator.remediation.checks.base import CheckArgs, CheckContext, CheckKind, Unknown, answer, one_line
 from remediator.remediation.filling import parts_of

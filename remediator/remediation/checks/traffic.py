@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from remediator.playbooks.durations import format_duration
-from remediator.playbooks.model import PositiveDuration
+from remediator.playbooks.fields import PositiveDuration
 from remediator.ports import Sample
 from remediator.remediation.checks import pods_ready, rollout
 from remediator.remediation.checks.base import (

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, model_validator
 
 from remediator.playbooks.durations import format_duration
-from remediator.playbooks.model import PositiveDuration
+from remediator.playbooks.fields import PositiveDuration
 from remediator.ports import Series
 from remediator.remediation.checks.base import CheckContext, MetricLabels, one_line
 from remediator.remediation.checks.traffic import MatchersText
