@@ -14,7 +14,7 @@ import yaml
 
 from remediator import __version__
 from remediator.config import Config, load_config
-from remediator.guardrails.policy import policy_problems
+from remediator.guardrails.ceilings import policy_problems
 from remediator.metrics import Metrics
 from tests.support.chart import CHART, SMALLEST, RenderError, helm, one, render
 from tests.support.controlplane import ControlPlane, Object, PrometheusServer, wait_until
@@ -45,6 +45,37 @@ EVERYTHING: dict[str, Any] = {
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"key": "ops", "operator": "Exists"}],
     "priorityClassName": "system-cluster-critical",
+}
+
+
+PROJECTS: dict[str, Any] = {
+    **SMALLEST,
+    "playbooks": {"configMaps": ["team-shop"]},
+    "config": {
+        "clusters": [{"name": "default", "in_cluster": True}, {"name": "eu", "kubeconfig": "/eu"}],
+        "projects": [
+            {
+                "name": "shop",
+                "playbooks": {
+                    "folders": ["/etc/remediator/playbooks/team-shop"],
+                    "config_maps": [{"namespaces": ["shop-ops"], "labels": "playbooks=shop"}],
+                },
+                "clusters": ["default"],
+                "namespaces": ["shop", "shop-*"],
+            },
+            {
+                "name": "pay",
+                "playbooks": {
+                    "config_maps": [
+                        {"namespaces": ["pay-ops", "shop-ops"], "labels": "playbooks=pay", "cluster": "default"},
+                        {"namespaces": ["pay-eu"], "labels": "playbooks=pay", "cluster": "eu"},
+                    ]
+                },
+                "clusters": ["default", "eu"],
+                "namespaces": ["pay"],
+            },
+        ],
+    },
 }
 
 
@@ -196,6 +227,29 @@ def test_every_folder_of_playbooks_is_there(tmp_path: Path) -> None:
     assert own["data"] == {"restart-api.yaml": PLAYBOOK}
 
 
+def test_projects_say_which_folders_they_have(tmp_path: Path) -> None:
+    """What the chart mounts belongs to nobody until a project takes it."""
+    objects = render(PROJECTS)
+    config = config_of(objects, tmp_path)
+    assert [str(f) for p in config.projects for f in p.playbooks.folders] == ["/etc/remediator/playbooks/team-shop"]
+    mounts = {m["mountPath"] for m in pod_of(objects)["spec"]["containers"][0]["volumeMounts"]}
+    assert "/etc/remediator/playbooks/team-shop" in mounts
+
+
+def test_configmaps_can_be_listed_only_where_projects_keep_playbooks_in_them() -> None:
+    """Those of another cluster are not this chart's to grant."""
+    objects = render(PROJECTS)
+    roles = {o["metadata"]["namespace"]: o["rules"] for o in objects if o["kind"] == "Role"}
+    listing = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]
+    assert roles == {"pay-ops": listing, "shop-ops": listing}
+    bound = {o["metadata"]["namespace"]: o for o in objects if o["kind"] == "RoleBinding"}
+    assert bound.keys() == roles.keys()
+    for binding in bound.values():
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "remediator", "namespace": "remediator"}]
+        assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("Role", "remediator-remediator-playbooks")
+    assert not [o for o in render({**PROJECTS, "rbac": {"create": False}}) if "rbac" in o["apiVersion"]]
+
+
 def test_a_changed_playbook_restarts_nothing_a_changed_configuration_does() -> None:
     before = pod_of(render(EVERYTHING))
     edited = copy.deepcopy(EVERYTHING)
@@ -250,6 +304,7 @@ def test_the_variables_that_kubernetes_injects_are_no_settings(tmp_path: Path) -
         pytest.param(SMALLEST, id="smallest"),
         pytest.param({"webhook": {"auth": "none"}, "playbooks": {"starter": False}}, id="open"),
         pytest.param(EVERYTHING, id="everything"),
+        pytest.param(PROJECTS, id="projects"),
     ],
 )
 def test_the_api_server_takes_every_object(control_plane: ControlPlane, namespace: str, values: dict[str, Any]) -> None:
@@ -262,7 +317,13 @@ def test_the_api_server_takes_every_object(control_plane: ControlPlane, namespac
 
 def _within(values: dict[str, Any], namespace: str) -> dict[str, Any]:
     """The same values for namespaces that exist."""
-    return {**values, **{key: {"namespaces": [namespace]} for key in ("read", "write") if key in values}}
+    there = copy.deepcopy(values)
+    there |= {key: {"namespaces": [namespace]} for key in ("read", "write") if key in values}
+    if "projects" in there.get("config", {}):
+        for project in there["config"]["projects"]:
+            for maps in project["playbooks"]["config_maps"]:
+                maps["namespaces"] = [namespace]
+    return there
 
 
 def stand_ins(control_plane: ControlPlane, kinds: set[str]) -> None:

@@ -17,7 +17,7 @@ from remediator.actions.registry import load_actions
 from remediator.cli.main import app
 from remediator.config import load_config
 from remediator.guardrails.order import NAMES, ORDER
-from remediator.guardrails.policy import LIMITS
+from remediator.playbooks.limits_table import LIMITS
 from remediator.guardrails.words import about
 from remediator.metrics import Metrics
 from remediator.playbooks.loader import load_playbook
@@ -180,6 +180,11 @@ def test_the_numbers_of_the_guardrails_are_the_shipped_ones() -> None:
 def test_every_guardrail_is_explained_in_the_order_of_the_code() -> None:
     rows = table_after(ROOT / "docs/guardrails.md", "What each one is for")
     assert [row[0].strip("`") for row in rows] == [guard.name for guard in ORDER]
+    for name, _default, stops, _beyond, _answer, test in rows:
+        assert stops, f"{name}: what does it stop?"
+        path, _, function = test.strip("`").partition("::")
+        text = (ROOT / path).read_text()
+        assert f"def {function or 'test_'}" in text, f"{name}: {test} does not exist"
     assert {"facts"} == set(NAMES) - {guard.name for guard in ORDER}
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert not [guard.name for guard in ORDER if guard.name not in changelog]

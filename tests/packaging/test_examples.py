@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from remediator.actions.registry import load_actions
 from remediator.config import Config, load_config
 from remediator.errors import InvalidConfig
-from remediator.guardrails.policy import effective_limits, policy_problems
+from remediator.guardrails.ceilings import effective_limits, policy_problems
 from remediator.playbooks.folder import load_folder
 from remediator.playbooks.lint import lint
 from remediator.playbooks.lint_findings import Severity

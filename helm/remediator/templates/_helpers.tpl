@@ -76,7 +76,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       "sources" (include "remediator.sources" . | fromYamlArray)
       "store" (dict "path" "/var/lib/remediator/remediator.db")
       "clusters" (list (dict "name" "default" "in_cluster" true))
-      "playbooks" (dict "folders" $folders)
+      "playbooks" (ternary dict (dict "folders" $folders) (not (empty .Values.config.projects)))
       "observed_namespaces" .Values.read.namespaces -}}
 {{- $config = mergeOverwrite $config (deepCopy .Values.config) -}}
 {{- $policy := default dict $config.policy -}}
@@ -84,6 +84,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $policy "protected_namespaces" (append $protected .Release.Namespace | uniq | sortAlpha) -}}
 {{- $_ := set $config "policy" $policy -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/* Namespaces of this cluster where projects keep playbooks in ConfigMaps, one a line. */}}
+{{- define "remediator.playbookNamespaces" -}}
+{{- $config := include "remediator.config" . | fromYaml -}}
+{{- $here := list -}}
+{{- range $config.clusters -}}{{- if .in_cluster -}}{{- $here = append $here .name -}}{{- end -}}{{- end -}}
+{{- $found := list -}}
+{{- range $project := $config.projects -}}
+{{- range (dig "playbooks" "config_maps" list $project) -}}
+{{- if has (default (first $project.clusters) .cluster) $here -}}{{- $found = concat $found .namespaces -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $found | uniq | sortAlpha -}}
+{{ . }}
+{{ end -}}
 {{- end -}}
 
 {{/* Every NAME/KEY that the configuration refers to below /etc/remediator/secrets, one a line. */}}
