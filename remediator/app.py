@@ -179,7 +179,8 @@ class App:
         self.playbooks: Playbooks
         self.service: Service
         self.calendars = FreezeCalendars(
-            {name: CalendarFile(path=c.file, zone=c.zone) for name, c in config.calendars.items()}
+            {name: CalendarFile(path=c.file, zone=c.zone) for name, c in config.calendars.items()},
+            now=outside.clock.now,
         )
         self.stopped = asyncio.Event()
         self._alerts = asyncio.Event()

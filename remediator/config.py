@@ -8,13 +8,12 @@ called remediator; an unknown key in the file is an error.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from remediator.alerts.labels import LabelRules
 from remediator.alerts.source import Source
@@ -23,9 +22,12 @@ from remediator.freeze_calendars import unknown_calendars
 from remediator.guardrails.policy import Policy
 from remediator.people.routes import Routes
 from remediator.playbooks.fields import FROM_YAML, Duration
+from remediator.playbooks.problems import FieldPath, path_text
 from remediator.playbooks.projects import Project, problems_among
+from remediator.playbooks.shape import complaints
 from remediator.playbooks.windows_model import CalendarName, Zone
 from remediator.playbooks.yaml_strict import YamlError, load_yaml
+from remediator.redact import MARK
 from remediator.remediation.checks.base import MetricLabels
 
 PREFIX = "REMEDIATOR_"
@@ -241,7 +243,7 @@ class Config(Section):
         clusters = [c.name for c in self.clusters]
         problems = problems_among(self.projects, clusters=clusters, sources={s.name: s.clusters for s in self.sources})
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n  ".join(problems))
         return self
 
 
@@ -256,7 +258,7 @@ def load_config(path: Path | None, environment: Mapping[str, str] | None = None)
         try:
             loaded = load_yaml(text, str(path))
         except YamlError as exc:
-            raise InvalidConfig(f"{path}: {exc}") from exc
+            raise InvalidConfig(str(exc)) from exc
         if not isinstance(loaded, dict):
             raise InvalidConfig(f"{path}: expected a mapping of settings")
         raw = loaded
@@ -264,9 +266,32 @@ def load_config(path: Path | None, environment: Mapping[str, str] | None = None)
     try:
         return Config.model_validate(raw, context={FROM_YAML: True})
     except ValidationError as exc:
-        where = str(path) if path else "configuration"
-        problems = "\n".join(f"  {_dotted(e['loc'])}: {_plain(e)}" for e in exc.errors())
-        raise InvalidConfig(f"{where}: {len(exc.errors())} problem(s)\n{problems}") from exc
+        said = "".join(f"\n  {_said(*complaint)}" for complaint in complaints(exc, raw, Config))
+        for secret in (*_secrets_in(raw), *_misplaced(exc)):
+            said = said.replace(secret, MARK).replace(repr(secret)[1:57], MARK)  # long ones are shown cut
+        raise InvalidConfig(f"{path or 'configuration'}:{said}") from exc
+
+
+def _secrets_in(raw: Any) -> Iterator[str]:
+    """What is written down in the place of a secret, also where the rest cannot be read."""
+    if isinstance(raw, list):
+        for item in raw:
+            yield from _secrets_in(item)
+    elif isinstance(raw, dict):
+        for key, value in raw.items():
+            if isinstance(value, str) and key == "value":
+                yield value
+            elif key == "headers" and isinstance(value, dict):
+                yield from (text for text in value.values() if isinstance(text, str))
+            else:
+                yield from _secrets_in(value)
+
+
+def _misplaced(exc: ValidationError) -> Iterator[str]:
+    """Texts where a section is expected: as likely as not a secret that should have been one level deeper."""
+    for error in exc.errors():
+        if error["type"] in ("dict_type", "mapping_type", "model_type", "model_attributes_type"):
+            yield from (text for text in (error["input"],) if isinstance(text, str) and text)
 
 
 def _overlay(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -304,14 +329,7 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _dotted(loc: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text or "(whole file)"
-
-
-def _plain(error: ErrorDetails) -> str:
-    """What is wrong and, where the model knows it, the next step."""
-    hint = error.get("ctx", {}).get("hint", "") if error["type"] == "playbook" else ""
-    return f"{error['msg'].removeprefix('Value error, ')}{f'. {hint}' if hint else ''}"
+def _said(path: FieldPath, what: str, hint: str) -> str:
+    """The field, what is wrong and, where the model knows it, the next step."""
+    field = f"{path_text(path)}: " if path else ""
+    return f"{field}{what}{f'. {hint}' if hint else ''}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -34,9 +35,15 @@ class CalendarFile:
 class FreezeCalendars:
     """`known` may be read at any time; it is replaced as a whole. Before the first look nothing is known."""
 
-    def __init__(self, files: Mapping[str, CalendarFile], read: Callable[[Path], bytes] = Path.read_bytes) -> None:
+    def __init__(
+        self,
+        files: Mapping[str, CalendarFile],
+        read: Callable[[Path], bytes] = Path.read_bytes,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._files = dict(files)
         self._read = read
+        self._now = now
         self._texts: dict[str, bytes] = {}
         self.known = KnownCalendars(problems=dict.fromkeys(files, "not read yet"))
 
@@ -50,6 +57,9 @@ class FreezeCalendars:
                     calendars[name] = parse_calendar(text.decode(), name, file.zone)
                     self._texts[name] = text
                     log.info("calendar_loaded", calendar=name, events=len(calendars[name].events))
+                # Counting rules from their first start takes seconds, and the guardrails run in the event loop: here it
+                # keeps nobody waiting, and they find it done.
+                calendars[name].work_out(self._now())
             except OSError as exc:
                 problems[name] = f"{file.path} cannot be read: {exc.strerror}"
             except UnicodeDecodeError:
@@ -71,8 +81,8 @@ class FreezeCalendars:
 def unknown_calendars(windows: Windows | None, known: Collection[str], where: str) -> tuple[str, ...]:
     """Names of calendars that nobody has configured, a line each."""
     names = sorted(set(windows.calendars if windows else ()) - set(known))
-    configured = f"known are {', '.join(sorted(known))}" if known else "there are none"
+    step = f"known are {', '.join(sorted(known))}. Name one of them, or add" if known else "there are none. Add"
     return tuple(
-        f"{where}.calendars: no calendar is called {name}; {configured}. Add calendars.{name} to the configuration"
+        f"{where}.calendars: no calendar is called {name}; {step} calendars.{name} to the configuration"
         for name in names
     )

@@ -47,17 +47,6 @@ def parse_scope(text: str, clusters: Sequence[str]) -> str:
             raise UnclearScope(f"{text!r} names nothing that can be paused; write {FORMS}")
 
 
-def describe_scope(scope: str) -> str:
-    """A stored scope in the words above: `namespace shop in eu`."""
-    kind, _, rest = scope.partition(":")
-    if kind == "playbook":
-        return f"playbook {rest}"
-    if kind in ("namespace", "target"):
-        cluster, _, name = rest.partition("/")
-        return f"{kind} {name.replace('//', '/')} in {cluster}"
-    return scope
-
-
 def _words(text: str) -> str:
     """`namespace:eu/shop` and `target:eu/Pod/shop/x` as words; everything else only loses spare white space."""
     words = " ".join(text.split())
@@ -91,6 +80,8 @@ def _target(text: str) -> ObjectRef:
     kind, *rest = text.split("/")
     known = _KINDS.get(kind.lower())
     if known is None:
+        if not rest:
+            raise UnclearScope(f"{text!r} names no object; write KIND/NAMESPACE/NAME, such as Deployment/shop/api")
         raise UnclearScope(f"no kind is called {kind!r}; known: {', '.join(sorted(KINDS))}")
     rest = [part for part in rest if part]
     if KINDS[known].namespaced and len(rest) == 2:

@@ -25,6 +25,8 @@ from remediator.alerts.webhook import parse_webhook
 from remediator.errors import JournalUnavailable, RemediatorError
 from remediator.guardrails import storm
 from remediator.guardrails.facts import Pause
+from remediator.guardrails.pause import paused_by
+from remediator.guardrails.scopes import describe_scope
 from remediator.metrics import Metrics
 from remediator.ports import Clock
 from remediator.remediation.draft import Decision
@@ -33,7 +35,7 @@ from remediator.remediation.journal import Accepted, Journal
 from remediator.remediation.pausing import pause_scopes, playbook_scope
 from remediator.remediation.state import ENDINGS, Remediation, State
 from remediator.remediation.telling import question
-from remediator.scope_text import UnclearScope, describe_scope, parse_scope
+from remediator.scope_text import UnclearScope, parse_scope
 
 log = structlog.get_logger()
 
@@ -221,9 +223,8 @@ class Service:
         covering = _covering(r, await self._journal.pauses(self._clock.now()))
         if covering:
             raise NotNow(
-                f"{describe_scope(covering[0].scope)} is paused by {covering[0].who}{_why(covering[0].why)}; "
-                f"{r.id} can be looked at, not approved",
-                advice=f"Lift the pause first: remediator resume {covering[0].id}",
+                f"{'; '.join(map(paused_by, covering))}; {r.id} can be looked at, not approved",
+                advice=f"Lift it first: {', '.join(f'remediator resume {pause.id}' for pause in covering)}",
             )
         over = storm.over_at(r.verdicts, self._clock.now())
         if over is not None and over > self._clock.now():
@@ -428,7 +429,3 @@ def _said(text: str, what: str) -> str:
     if len(line) > TEXT_LIMIT:
         raise InvalidRequest(f"the {what} has {len(line)} characters, {TEXT_LIMIT} are kept; make it shorter")
     return line
-
-
-def _why(text: str) -> str:
-    return f" ({text})" if text else ""

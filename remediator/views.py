@@ -14,6 +14,7 @@ from remediator.actions.change import Change, Patch
 from remediator.actions.diff import diff_lines
 from remediator.alerts.alert import Alert
 from remediator.guardrails.facts import Pause
+from remediator.guardrails.scopes import describe_scope
 from remediator.guardrails.verdict import Verdict
 from remediator.objects import ObjectRef
 from remediator.playbooks.durations import format_duration
@@ -22,7 +23,6 @@ from remediator.remediation.journal import AlertRecord, Attempt, JournalEvent
 from remediator.remediation.samples import CheckSample, SampleSet
 from remediator.remediation.state import Done, Plan, PlannedStep, Remediation
 from remediator.remediation.telling import question, told_as
-from remediator.scope_text import describe_scope
 
 View = dict[str, Any]
 

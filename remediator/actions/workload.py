@@ -309,6 +309,8 @@ def _pod_order(pod: Object) -> tuple[int, str]:
 
 def _without_nulls(value: Any) -> Any:
     """Old API servers wrote `creationTimestamp: null` into templates, new ones leave it out."""
+    if isinstance(value, str | int | float):  # most are
+        return value
     if isinstance(value, Mapping):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):

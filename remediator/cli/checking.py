@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # what these import takes longer than `version` may
     from remediator.playbooks.folder import FileResult
     from remediator.playbooks.projects import Project
 
+OPERATORS = ("mode", ".zone")
+"""Fields whose limit only the operator's config says."""
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 PathsArgument = Annotated[list[Path], typer.Argument(metavar="PATHS...", help="Playbook files, or folders of them.")]
 
@@ -55,7 +58,11 @@ def check(
 
     results = _results(paths)
     operators = _config(config)
-    found = {*_findings(results, _policy(operators), operators is not None), *_outside(results, operators, project)}
+    found = {
+        *_findings(results, _policy(operators)),
+        *_refused(results, operators),
+        *_outside(results, operators, project),
+    }
     lines = sorted(found, key=lambda line: (line.file, line.line, line.message))
     errors = sum(line.severity == "error" for line in lines)
     warnings = sum(line.severity == "warning" for line in lines)
@@ -113,9 +120,10 @@ def _kinds() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _config(path: Path | None) -> Config | None:
+    from remediator.actions.registry import load_actions
     from remediator.config import load_config
     from remediator.errors import InvalidConfig
-    from remediator.guardrails.ceilings import policy_problems
+    from remediator.guardrails.ceilings import policy_problems, unknown_words
 
     try:
         config = load_config(path) if path else None
@@ -123,6 +131,8 @@ def _config(path: Path | None) -> Config | None:
         raise Problem(str(exc)) from exc
     if config and (problems := policy_problems(config.policy)):
         raise Problem("\n  ".join((f"{path}: policy:", *problems)))
+    if config and (unknown := unknown_words(config.policy, load_actions())):
+        raise Problem("\n  ".join((f"{path}:", *unknown)))
     return config
 
 
@@ -158,7 +168,7 @@ def _outside(results: Sequence[FileResult], config: Config | None, name: str) ->
             if other is not None and other is not project:
                 found.append(f"escalate[{index}].playbook: {rung.playbook} belongs to project {other.name}")
         for problem in found:
-            yield Line(result.source, result.name_line, "error", "outside-project", _sentences(problem))
+            yield Line(result.source, _line(result, problem), "error", "outside-project", _sentences(problem))
 
 
 def _owner(result: FileResult, projects: Mapping[str, Project], name: str) -> Project | None:
@@ -168,10 +178,39 @@ def _owner(result: FileResult, projects: Mapping[str, Project], name: str) -> Pr
     return next((p for p in projects.values() if folder in [f.resolve() for f in p.playbooks.folders]), None)
 
 
-def _findings(results: Sequence[FileResult], policy: Policy, chosen: bool) -> Iterator[Line]:
-    """`chosen`: the policy is the operator's own, so what is beyond it is an error; else only worth a warning."""
+def _refused(results: Sequence[FileResult], config: Config | None) -> Iterator[Line]:
+    """What the service would not load. Without a config only what no operator could allow is an error."""
+    from remediator.freeze_calendars import unknown_calendars
+    from remediator.guardrails.ceilings import over_ceiling
+    from remediator.playbooks.unsupported import unsupported
+
+    policy = _policy(config)
+    for result in results:
+        if result.loaded is None:
+            continue
+        playbook = result.loaded.playbook
+        for problem in over_ceiling(playbook, policy):
+            up_to_them = config is None and problem.partition(":")[0].endswith(OPERATORS)
+            severity = "warning" if up_to_them else "error"
+            yield Line(result.source, _line(result, problem), severity, "over-ceiling", _sentences(problem))
+        for problem in unsupported(playbook):
+            yield Line(result.source, _line(result, problem), "error", "unsupported", _sentences(problem))
+        known = config.calendars if config else ()
+        for problem in unknown_calendars(playbook.guardrails.windows, known, "guardrails.windows") if config else ():
+            yield Line(result.source, _line(result, problem), "error", "unknown-calendar", _sentences(problem))
+
+
+def _line(result: FileResult, problem: str) -> int:
+    """Where the field stands that a problem begins with: `steps[0].action: ...`."""
+    name = problem.partition(":")[0]
+    path = tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", name))
+    return result.document.place(path).line if result.document else result.name_line
+
+
+def _findings(results: Sequence[FileResult], policy: Policy) -> Iterator[Line]:
     from remediator.actions.registry import load_actions
-    from remediator.guardrails.ceilings import OverCeiling, effective_limits
+    from remediator.guardrails.policy import limits_in_force
+    from remediator.guardrails.words import many
     from remediator.playbooks.lint import lines_of, lint
 
     for result in results:
@@ -180,12 +219,11 @@ def _findings(results: Sequence[FileResult], policy: Policy, chosen: bool) -> It
             yield Line(result.source, p.line, "error", "invalid", _sentences(said, p.hint))
         if result.loaded is None:
             continue
-        try:
-            effective_limits(result.loaded.playbook, policy)
-        except OverCeiling as exc:
-            severity = "error" if chosen else "warning"
-            for problem in exc.problems:
-                yield Line(result.source, result.name_line, severity, "over-ceiling", problem)
+        targets, most = result.loaded.playbook.targets, limits_in_force(result.loaded.playbook, policy).max_targets
+        if targets is not None and targets.max > most:
+            said = f"targets.max: {targets.max}, but max_targets is {most}: more than {many(most, 'target')} is denied"
+            hint = f"Write guardrails: {{max_targets: {targets.max}}}, or targets.max: {most}"
+            yield Line(result.source, _line(result, said), "warning", "max-targets", _sentences(said, hint))
     loaded = [result.loaded for result in results if result.loaded]
     for found in lint(loaded, actions=load_actions(), lines=lines_of(results)):
         said = f"{found.field}: {found.what}" if found.field else found.what

@@ -74,10 +74,10 @@ def print_explanation(console: Console, view: dict[str, Any], *, everything: boo
     alerts_part(sheet, [_alert(view["alert"])])
     passed = [plain(f"not chosen: {why}", "dim") for why in view["not_chosen"]]
     if r is None:
-        sheet.part("Playbook", plain("none"), *passed)
+        sheet.part("Playbook", plain("none"), *passed, plain("what each one is for: remediator playbooks", "dim"))
     else:
         mode = f"mode {r['mode']}" if r["playbook"] else ""
-        place = f"in {view['environment']}" if view.get("environment") else ""
+        place = f"environment {view['environment']}" if view.get("environment") else ""
         name = r["playbook"] or f"none of {', '.join(r['candidates'])}"
         sheet.part("Playbook", joined(bold(name), mode, place, sep="  "), plain(r["description"]), *passed)
         target_part(sheet, r)

@@ -199,6 +199,5 @@ def _guard(verdict: View) -> tuple[Text, ...]:
     answer = verdict["answer"]
     quiet = "dim" if answer == "pass" else ""
     reason = f"cannot see: {verdict['reason']}" if verdict["cannot_see"] else verdict["reason"]
-    stop = "" if not reason or reason[-1] in ".!?…" or not verdict["changes"] else "."
-    text = joined(plain(f"{reason}{stop}", quiet), verdict["changes"])
-    return *_mark(verdict), text
+    changes = plain(f"→ {verdict['changes']}", "cyan") if verdict["changes"] else ""
+    return *_mark(verdict), joined(plain(reason, quiet), changes)

@@ -32,6 +32,7 @@ from remediator.people.wording import need, title, wording
 TRACE = 20
 """Samples shown as marks; more than that is a graph."""
 LOG_LINES = 20
+PAUSED = "Paused: it can be looked at, and approved only after the pause is lifted."
 QUIET_LENGTH = 100
 """Of a line that changed nothing; the whole text is in the JSON."""
 
@@ -76,7 +77,8 @@ def _head(console: Console, view: View) -> None:
     story = _story(view)
     said = Text(f"{title(story)}:", style=STYLES.get(view["told_as"], "bold"))
     console.print(joined(wording(story.state).glyph, said, headline(view)))
-    for line in (bold(need(story)), plain("" if view["reason"] == view["question"] else view["reason"])):
+    needed = f"{PAUSED} See Approval below." if view["pauses"] and _asks(view) else need(story)
+    for line in (bold(needed), plain("" if view["reason"] == view["question"] else view["reason"])):
         if line.plain:
             console.print(line)
     at = f"ended {clock(view['ended_at'])} UTC" if view["ended"] else f"since {clock(view['since'])} UTC"
@@ -130,20 +132,33 @@ def _playbook_part(sheet: Sheet, view: View) -> None:
 
 
 def _approval_part(sheet: Sheet, view: View) -> None:
-    paused = [plain(f"paused by {p['who']}: {p['covers']}. {p['why']}", "yellow") for p in view["pauses"]]
+    paused = [line for p in view["pauses"] for line in _paused(p)]
     approval = view["approval"]
     if approval is None:
         sheet.part("Paused", *paused)
         return
     given = approval["given"]
     names = ", ".join(f"{c['who']} at {clock(c['at'])} by {c['via']}" for c in given)
-    open_ = view["state"] in ("awaiting_approval", "snoozed") or bool(view["question"])
+    open_ = _asks(view)
     until = f"until {clock(approval['expires_at'])} UTC" if open_ else ""
     agreed = joined(f"{len(given)} of {approval['quorum']} agreed", f"({names})" if names else "")
     lines = [joined(agreed, until, sep=", "), *paused]
-    if open_ and not paused:
+    if open_ and not view["pauses"]:
         lines += [bold(f"remediator {answer} {view['id']}") for answer in ("approve", "reject")]
     sheet.part("Approval", *lines)
+
+
+def _asks(view: View) -> bool:
+    """Whether people are waited for."""
+    return view["state"] in ("awaiting_approval", "snoozed") or bool(view["question"])
+
+
+def _paused(pause: View) -> tuple[Text, Text]:
+    """What is paused, by whom and why, and how to lift it."""
+    until = f", until {clock(pause['until'])} UTC" if pause["until"] else ""
+    why = f": {pause['why']}" if pause["why"] else ""
+    said = plain(f"{pause['covers']} is paused by {pause['who']}{until}{why}", "yellow")
+    return said, bold(f"remediator resume {pause['id']}")
 
 
 def _attempt(attempt: View) -> tuple[Text, ...]:

@@ -85,6 +85,7 @@ def plain(text: str, blocks: tuple[Object, ...]) -> str:
 
 def unescape(text: str) -> str:
     """Slack's markup as plain words."""
+    text = re.sub(r"<!date[^|>]*\|([^>]+)>", r"\1", text)
     text = re.sub(r"<([^|>]+)\|([^>]+)>", r"\2 (\1)", text).replace("```", "").replace("`", "").replace("*", "")
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 

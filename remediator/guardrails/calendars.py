@@ -77,6 +77,11 @@ class Calendar:
                     return
                 yield interval
 
+    def work_out(self, now: datetime) -> None:
+        """Everything that can be asked about `now`, and a year more, so that no year begins with a long answer."""
+        for year in range((now - LONGEST - ONE_DAY).year, now.year + 3):
+            _of_year(self, year)
+
 
 def parse_calendar(text: str, name: str, zone: str) -> Calendar:
     """An `.ics` file. `zone` (IANA) is for times that have none. Raises: InvalidCalendar with line and next step."""

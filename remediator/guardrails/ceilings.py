@@ -151,6 +151,13 @@ def _policy_problems(policy: Policy) -> Iterator[str]:
     names = [environment.name for environment in policy.environments]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"environments[{name}] is there twice; names must differ"
+    for index, hidden in enumerate(policy.environments):
+        before = next((e for e in policy.environments[:index] if e.match.covers(hidden.match)), None)
+        if before is not None and before.name != hidden.name:
+            yield (
+                f"environments[{hidden.name}] is never in force: environments[{before.name}] stands before it and "
+                f"matches all of its places; move {hidden.name} up"
+            )
     known = set(policy.severity_map.values())
     for name in policy.severities:
         if name not in known and name in policy.severity_map:

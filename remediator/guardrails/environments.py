@@ -151,6 +151,22 @@ class Where(Strict):
             and (not self.namespaces or (namespace != "" and matches_any(self.namespaces, namespace)))
         )
 
+    def covers(self, other: Where) -> bool:
+        """Whether it surely holds wherever the other one does. No means perhaps."""
+        return (
+            (not self.clusters or _all_in(other.clusters, self.clusters))
+            and (not self.namespaces or _all_in(other.namespaces, self.namespaces))
+            and self._matchers() <= other._matchers()
+        )
+
+    def _matchers(self) -> frozenset[str]:
+        return frozenset(str(matcher) for text in self.labels for matcher in parse_matchers(text))
+
+
+def _all_in(patterns: tuple[str, ...], wider: tuple[str, ...]) -> bool:
+    """A star is like any other character here: only a star takes it."""
+    return bool(patterns) and all(matches_any(wider, pattern) for pattern in patterns)
+
 
 class Environment(Rules):
     """A list, because the order counts: the first one that matches."""

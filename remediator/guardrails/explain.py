@@ -24,7 +24,7 @@ def explain(verdicts: Sequence[Verdict], *, subject: str = "") -> str:
     """The line. `subject` is what it is about: `evict pod checkout-7d9-x in prod`.
 
     Only the gravest answers are told; among holds, what could not be seen comes first, because nothing else is known
-    for sure then.
+    for sure then, and the others follow by name.
     """
     answer = gravest(tuple(verdicts))
     if answer.rank <= Answer.PASS.rank:
@@ -32,7 +32,8 @@ def explain(verdicts: Sequence[Verdict], *, subject: str = "") -> str:
     told = [verdict for verdict in verdicts if verdict.answer is answer]
     blind = [verdict for verdict in told if verdict.cannot_see]
     if blind:
-        return f"CANNOT SEE: {_sentences(blind[0])}"
+        others = ", ".join(verdict.guardrail for verdict in told if verdict is not blind[0])
+        return f"CANNOT SEE: {_sentences(blind[0])}{f' Held by {others} as well.' if others else ''}"
     if len(told) > 1:
         return f"{_HEADS[answer]} by {len(told)}: {'; '.join(_brief(verdict) for verdict in told)}."
     return f"{_HEADS[answer]}{_of(subject)}: {told[0].guardrail}. {_sentences(told[0])}".rstrip()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from remediator.guardrails.answers import holds, not_applicable, passes
 from remediator.guardrails.facts import Facts, TargetFacts
 from remediator.guardrails.verdict import Verdict
-from remediator.guardrails.words import first_of
+from remediator.guardrails.words import first_of, many
 
 NAME = "failure_domain"
 READS = frozenset({"targets", "runs", "limits"})
@@ -65,7 +65,7 @@ def _too_many(facts: Facts, parties: Domains, changes: str) -> Verdict:
     who = first_of([f"{who} in {', '.join(sorted(where))}" for who, where in parties.items()])
     return holds(
         NAME,
-        f"{len(domains)} of {label} at the same time, at most {most} ({who})",
+        f"{many(len(domains), 'value')} of {label} at the same time, at most {most} ({who})",
         changes,
         domains=domains,
         limit=most,

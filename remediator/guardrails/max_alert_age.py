@@ -24,7 +24,7 @@ def check(facts: Facts) -> Verdict:
         return suggests(
             NAME,
             f"it had been firing for {about(age)} when we first saw it, at most {about(most)}",
-            "a person can run the playbook, or the alert fires anew",
+            "a person can do it by hand, or the alert fires anew",
             age_s=age.total_seconds(),
             limit_s=most.total_seconds(),
         )

@@ -35,4 +35,4 @@ def check(facts: Facts) -> Verdict:
     if facts.started:
         return passes(NAME, f"{said}. It is under way already", **numbers)
     number = f"{working} of {many(len(facts.channels), 'channel')} can be reached"
-    return suggests(NAME, f"{number}, {said}", "a person can run the playbook, or the alert fires anew", **numbers)
+    return suggests(NAME, f"{number}, {said}", "a person can do it by hand, or the alert fires anew", **numbers)

@@ -123,11 +123,8 @@ def evaluate(facts: Facts, order: tuple[Guard, ...] = ORDER) -> tuple[Verdict, .
 
 def _dated(guard: Guard, facts: Facts, verdict: Verdict) -> Verdict:
     """With where and when the facts that it looked at were read."""
-    seen = {
-        name: f"{found.source} at {found.at:%Y-%m-%dT%H:%M:%SZ}"
-        for name, found in sorted(facts.seen.items())
-        if name in guard.reads and name not in facts.unknown
-    }
+    names = sorted((guard.reads & facts.seen.keys()) - facts.unknown.keys())
+    seen = {name: f"{facts.seen[name].source} at {facts.seen[name].at:%Y-%m-%dT%H:%M:%SZ}" for name in names}
     return replace(verdict, seen=seen)
 
 

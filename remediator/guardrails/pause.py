@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from remediator.guardrails.answers import cannot_see, holds, passes
 from remediator.guardrails.facts import Facts, Pause
+from remediator.guardrails.scopes import describe_scope
 from remediator.guardrails.verdict import Verdict
 from remediator.guardrails.words import clock
 from remediator.objects import Object, annotations_of, ref_of
@@ -57,16 +58,23 @@ def _scopes(facts: Facts) -> Iterator[str]:
 
 def _paused(facts: Facts, pause: Pause) -> Verdict:
     until = (
-        f"ends at {clock(pause.until, facts.now, facts.zone)}" if pause.until else f"until somebody resumes {pause.id}"
+        f"ends at {clock(pause.until, facts.now, facts.zone)}, or with: remediator resume {pause.id}"
+        if pause.until
+        else f"until somebody says: remediator resume {pause.id}"
     )
     return holds(
         NAME,
-        f"{pause.scope} is paused by {pause.who}: {pause.why}",
+        paused_by(pause),
         until,
         pause=pause.id,
         scope=pause.scope,
         who=pause.who,
     )
+
+
+def paused_by(pause: Pause) -> str:
+    """`namespace shop in eu is paused by ann: database work`"""
+    return f"{describe_scope(pause.scope)} is paused by {pause.who}{f': {pause.why}' if pause.why else ''}"
 
 
 def _annotated(obj: Object) -> Verdict:

@@ -23,6 +23,7 @@ from remediator.playbooks.model import Playbook
 from remediator.playbooks.windows_model import Windows, Zone
 
 EVERYWHERE = Place()
+CONTROL_PLANE = frozenset({"kube-system"})
 FLOORS = ("min_available", "min_healthy")
 """Shares or copies: those of playbook and operator cannot be compared, so guardrails look at both."""
 
@@ -42,8 +43,14 @@ class Policy(Rules):
     severity_map: Annotated[Mapping[str, str], AfterValidator(_lower)] = Field(default=SEVERITIES)
     zone: Zone = ""
     """For windows that name none."""
-    protected_namespaces: frozenset[str] = Field(default=frozenset({"kube-system"}))
-    """Untouchable unless named one by one: our own, the control plane's, the monitoring stack's, the state store's."""
+    protected_namespaces: frozenset[str] = CONTROL_PLANE
+    """Untouchable unless named one by one: our own, the control plane's, the monitoring stack's, the state store's.
+    What is listed comes on top of the control plane's: nobody means to give that up by naming another."""
+
+    @field_validator("protected_namespaces")
+    @classmethod
+    def _with_the_control_plane(cls, value: frozenset[str]) -> frozenset[str]:
+        return value | CONTROL_PLANE
 
     @field_validator("severities")
     @classmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 from remediator.guardrails.answers import cannot_see, denies, gravest_of, passes
 from remediator.guardrails.facts import Facts, TargetFacts
 from remediator.guardrails.verdict import Verdict
-from remediator.objects import annotations_of, ref_of
+from remediator.objects import Object, annotations_of, ref_of
 
 NAME = "protect"
 READS = frozenset({"targets"})
@@ -23,9 +23,15 @@ def check(facts: Facts) -> Verdict:
     return gravest_of([(target, _one(facts, target)) for target in facts.targets])
 
 
+def is_protected(obj: Object) -> bool:
+    return annotations_of(obj).get(PROTECT_ANNOTATION, "false").lower() != "false"
+
+
 def _one(facts: Facts, target: TargetFacts) -> Verdict:
-    for obj in (target.view.target, target.view.namespace):
-        if obj is not None and annotations_of(obj).get(PROTECT_ANNOTATION, "false").lower() != "false":
+    patched = {effect.ref for effect in target.change.effects if effect.kind == "patch"}
+    written = (hpa for hpa in target.view.hpas if ref_of(hpa) in patched)
+    for obj in (target.view.target, target.view.namespace, *written):
+        if obj is not None and is_protected(obj):
             return denies(NAME, f"{ref_of(obj)} carries {PROTECT_ANNOTATION}", "its owner may remove the annotation")
     if "namespace" in target.view.unreadable:
         why = target.view.unreadable["namespace"]

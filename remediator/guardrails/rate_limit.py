@@ -7,7 +7,8 @@ does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 from remediator.guardrails.answers import holds, passes
 from remediator.guardrails.facts import Facts, Run
@@ -22,9 +23,7 @@ READS = frozenset({"runs", "targets"})
 def check(facts: Facts) -> Verdict:
     """Object when one more reservation now would be more than a window may hold. Between rungs too."""
     window, runs = facts.limits.rate_window, _counted(facts)
-    found = [
-        (scope, limit, sorted(r.reserved_at for r in runs if counts(r))) for scope, limit, counts in _scopes(facts)
-    ]
+    found = [(scope, limit, _times([run for run in runs if counts(run)])) for scope, limit, counts in _scopes(facts)]
     numbers: dict[str, object] = {scope: f"{len(times)}/{limit}" for scope, limit, times in found}
     for scope, limit, times in found:
         if len(times) >= limit:
@@ -43,17 +42,22 @@ def check(facts: Facts) -> Verdict:
 
 
 def _counted(facts: Facts) -> list[Run]:
-    """The latest reservation of every other remediation that still lies in the window."""
-    latest: dict[str, Run] = {}
-    for run in facts.runs:
-        if run.tokens_back or run.remediation_id == facts.remediation_id:
-            continue
-        if facts.now - run.reserved_at >= facts.limits.rate_window:
-            continue
-        known = latest.get(run.remediation_id)
-        if known is None or known.reserved_at < run.reserved_at:
-            latest[run.remediation_id] = run
-    return list(latest.values())
+    """The reservations of every other remediation that still lie in the window."""
+    return [
+        run
+        for run in facts.runs
+        if not run.tokens_back
+        and run.remediation_id != facts.remediation_id
+        and facts.now - run.reserved_at < facts.limits.rate_window
+    ]
+
+
+def _times(runs: Sequence[Run]) -> list[datetime]:
+    """One remediation is one, however often it had to begin and however many targets it has: its latest counts."""
+    latest: dict[str, datetime] = {}
+    for run in runs:
+        latest[run.remediation_id] = max(run.reserved_at, latest.get(run.remediation_id, run.reserved_at))
+    return sorted(latest.values())
 
 
 def _scopes(facts: Facts) -> Iterator[tuple[str, int, Callable[[Run], bool]]]:

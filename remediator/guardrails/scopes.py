@@ -1,4 +1,4 @@
-"""What the counting guardrails count by."""
+"""What the counting guardrails count by, and what a pause covers in words."""
 
 from __future__ import annotations
 
@@ -14,3 +14,14 @@ def target_keys(facts: Facts) -> frozenset[str]:
 def namespaces(facts: Facts) -> frozenset[str]:
     """Namespaces of the root targets; cluster-scoped ones count as ""."""
     return frozenset(target.root.namespace for target in facts.targets)
+
+
+def describe_scope(scope: str) -> str:
+    """The stored scope of a pause as people write it: `namespace shop in eu`."""
+    kind, _, rest = scope.partition(":")
+    if kind == "playbook":
+        return f"playbook {rest}"
+    if kind in ("namespace", "target"):
+        cluster, _, name = rest.partition("/")
+        return f"{kind} {name.replace('//', '/')} in {cluster}"
+    return scope

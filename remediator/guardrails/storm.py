@@ -99,7 +99,9 @@ def check(facts: Facts) -> Verdict:
     found = lasting(facts.arrivals, facts.storm, limit, facts.now)
     if found is None:
         now = len({a.target_key for a in facts.arrivals if a.at > facts.now - WINDOW})
-        return passes(NAME, f"{now} targets in {about(WINDOW)}, a storm is more than {limit}", targets=now, limit=limit)
+        return passes(
+            NAME, f"{many(now, 'target')} in {about(WINDOW)}, a storm is more than {limit}", targets=now, limit=limit
+        )
     if facts.parent is not None and is_common(facts.parent):
         return _may_go_on(facts, facts.parent, found)
     return held(found, facts.storm, facts.now, facts.zone, facts.parent)

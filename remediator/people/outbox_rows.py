@@ -72,7 +72,7 @@ class OutboxStore(Protocol):
         ...
 
     async def merge(self, row: OutboxRow, superseded: Collection[int]) -> None:
-        """Store `row` as given (kind, payload, tries, due_at) and mark the others superseded."""
+        """Store `row` as given (kind, payload, tries, due_at, created_at) and mark the others superseded."""
         ...
 
     async def sent(self, row_id: int, ref: MessageRef | None, now: datetime) -> None:
@@ -108,9 +108,10 @@ def next_of_key(rows: Sequence[OutboxRow]) -> Sending:
     if main:
         newest = main[-1]
         kind: OutboxKind = "post" if any(row.kind == "post" for row in main) else "update"
-        merged = replace(newest, kind=kind, tries=max(row.tries for row in main))
-        older = tuple(row.id for row in main[:-1])
-        return Sending(merged, older, changed=bool(older))
+        # In the place of the oldest one: the replies behind it go on waiting for it when it has to be tried again.
+        merged = replace(newest, id=main[0].id, kind=kind, tries=max(row.tries for row in main))
+        rest = tuple(row.id for row in main[1:])
+        return Sending(merged, rest, changed=bool(rest))
     resolves = [i for i, row in enumerate(rows) if row.kind == "event" and row.payload.get("event_action") == "resolve"]
     if resolves and resolves[-1] > 0:
         last = resolves[-1]

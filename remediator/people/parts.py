@@ -99,7 +99,7 @@ def _fires(story: Story) -> Part:
 
 
 def _guards(story: Story) -> Part:
-    """One line when all pass, else the ones that do not, gravest first, with their numbers."""
+    """One line when all pass, else the ones that do not, gravest first, with their numbers; none is told twice."""
     asked = [v for v in story.verdicts if v.answer is not Answer.NOT_APPLICABLE]
     objections = sorted((v for v in asked if v.answer is not Answer.PASS), key=lambda v: -v.answer.rank)
     passed = len(asked) - len(objections)
@@ -107,8 +107,14 @@ def _guards(story: Story) -> Part:
         return Part("guards", "Guards", ())
     if not objections:
         return Part("guards", "Guards", ((f"all {passed} pass" if passed > 1 else "1 passes",),))
-    lines = tuple(_objection(v) for v in objections)
+    lines = tuple(_objection(v) for v in objections if not _told(v, story))
     return Part("guards", "Guards", (*lines, (f"the other {passed} pass",)) if passed else lines)
+
+
+def _told(verdict: Verdict, story: Story) -> bool:
+    """Whether the explanation, which stands right above, says all of it."""
+    said = story.explanation.lower() if story.state != ASKING else ""
+    return all(text.strip().rstrip(".").lower() in said for text in (verdict.reason, verdict.changes))
 
 
 _SAYS = {
@@ -121,7 +127,8 @@ _SAYS = {
 
 def _objection(verdict: Verdict) -> Line:
     says = "cannot see" if verdict.cannot_see else _SAYS.get(verdict.answer, verdict.answer.value)
-    rest = " ".join(text for text in (sentence(verdict.reason), sentence(verdict.changes)) if text)
+    changes = sentence(verdict.changes)
+    rest = " ".join(text for text in (sentence(verdict.reason), f"{changes[:1].upper()}{changes[1:]}") if text)
     return (Code(verdict.guardrail), f" {says}: {rest}" if rest else f" {says}")
 
 

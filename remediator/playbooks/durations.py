@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 
 LONGEST = timedelta(days=366)
 """Nothing in a playbook is unlimited; a longer one is a slip of the keyboard."""
@@ -29,6 +30,7 @@ def duration_of(value: object) -> timedelta:
     return found
 
 
+@lru_cache(maxsize=1000)  # a stored remediation has a dozen, the same ones each time that it is read
 def _from_text(text: str) -> timedelta:
     match = _DURATION.fullmatch(text.strip()) if len(text) <= 40 else None
     if not match or not any(match.groups()):

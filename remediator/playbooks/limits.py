@@ -115,6 +115,8 @@ class Blocker(Strict):
             raise complaint(str(exc), hint) from None
         if not found:
             raise complaint("matches every alert", 'Name at least one label, such as severity="critical".')
+        if any(m.name == "alertname" and m.op == "=" and not m.value for m in found):
+            raise complaint("matches no alert: each has a name", 'Write it like alertname="KubeNodeNotReady".')
         return found
 
     @property

@@ -145,7 +145,11 @@ def hint_for(path: Sequence[str | int], value: object) -> str:
     key = ".".join(parts[at + 1 :])
     known = key in BY_KEY or key in BESIDES or any(limit.guardrail == key for limit in LIMITS)
     why = refused(value)
-    return f"{why.capitalize()}. {_next_step(key, value)}" if at >= 0 and known and why else ""
+    if at < 0 or not why:
+        return ""
+    if not known:  # storm, protect, ...: guardrails without a number
+        return f"{why.capitalize()}. Remove it." if len(parts) == at + 2 else ""
+    return f"{why.capitalize()}. {_next_step(key, value)}"
 
 
 def shown(value: object) -> str:

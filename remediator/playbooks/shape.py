@@ -89,11 +89,18 @@ def _say(error: Any, loc: tuple[int | str, ...], content: Any, model: type[BaseM
         return f"cannot be {short(value)}", did_you_mean(str(value), options)
     if kind in _TYPES:
         expected, hint = _TYPES[kind]
+        if "mapping" in expected and (keys := sorted(known_keys(model, path))):
+            hint = f"Its keys are {', '.join(keys)}."
         return f"expected {expected}, got {short(value)}", hint
     if kind in _BOUNDS:
         word, key = _BOUNDS[kind]
         return f"must be {word} {context[key]}, got {short(value)}", "Choose a value within the bounds."
     if kind in ("too_short", "string_too_short"):
+        if loc[-1] == "selector":
+            return (
+                "must not be empty: that would be every object",
+                "Select by labels that only the wanted objects have.",
+            )
         return "must not be empty", "Fill it in."
     if kind == "string_pattern_mismatch":
         return f"{short(value)} is not allowed here", _pattern_hint(context["pattern"])
@@ -105,6 +112,10 @@ def _say(error: Any, loc: tuple[int | str, ...], content: Any, model: type[BaseM
 def _pattern_hint(pattern: str) -> str:
     if pattern.startswith("^[a-z0-9]([-a-z0-9]"):
         return "Use lower case letters, digits and -, at most 63."
+    if pattern.startswith("^[a-z0-9*]"):
+        return "Use lower case letters, digits, - and * for any text."
+    if pattern == "^https?://":
+        return "Begin it with http:// or https://."
     if pattern.startswith("^[a-z][a-z0-9_]"):
         return "Use lower case letters, digits and _, beginning with a letter."
     return f"It must match {pattern}."

@@ -91,7 +91,11 @@ class YamlError(RemediatorError):
 
     def __init__(self, problems: tuple[YamlProblem, ...], source: str = "") -> None:
         self.problems = problems
-        super().__init__("\n".join(f"{source or 'line'}:{p.place.line}: {p.what}. {p.hint}" for p in problems))
+        lines = (
+            f"{source or 'line'}:{p.place.line}: {f'{p.field}: ' if p.field else ''}{p.what}. {p.hint}"
+            for p in problems
+        )
+        super().__init__("\n".join(lines))
 
 
 def load_yaml(text: str, source: str) -> Any:

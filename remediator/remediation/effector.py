@@ -35,7 +35,8 @@ from remediator.errors import (
     Uncertain,
 )
 from remediator.guardrails.pause import PAUSE_ANNOTATION
-from remediator.objects import Object, ObjectRef, annotations_of, dig, generation_of, uid_of, version_of
+from remediator.guardrails.protect import is_protected
+from remediator.objects import Object, ObjectRef, annotations_of, dig, generation_of, ref_of, uid_of, version_of
 from remediator.ports import Clock, Cluster
 from remediator.remediation.events import ActAnswer, Acted, Probed
 from remediator.remediation.journal import (
@@ -46,7 +47,7 @@ from remediator.remediation.journal import (
     NewAttempt,
     StaleRemediation,
 )
-from remediator.remediation.pausing import pause_scopes
+from remediator.remediation.pausing import pause_scopes, target_scope
 from remediator.remediation.state import Remediation
 
 SEND_WITHIN_S = 1.0
@@ -132,7 +133,7 @@ class Effector:
             resource_version=version_of(looked),
             generation=generation_of(looked),
             request=request,
-            pause_scopes=pause_scopes(r),
+            pause_scopes=_covering(r, request.ref),
             not_after=self._not_after(r),
         )
         return await self._send(r, attempt)
@@ -168,6 +169,9 @@ class Effector:
         why = annotations_of(looked).get(PAUSE_ANNOTATION)
         return None if why is None else self._acted(r, "paused", f"{ref} is paused by annotation: {why}")
 
+    def _protected(self, r: Remediation, looked: Object) -> Acted | None:
+        return self._acted(r, "deny", f"{ref_of(looked)} is protected by annotation") if is_protected(looked) else None
+
     async def _look(self, cluster: Cluster, r: Remediation, effect: Effect) -> Object | None:
         """The object as it is now; for a pod rule the pod to take, None when there is none."""
         if isinstance(effect, Patch):
@@ -183,9 +187,10 @@ class Effector:
         return choose_pod(rule, pods, {d.taken_uid for d in r.done if d.taken_uid}, r.created_at)
 
     def _compare(self, r: Remediation, effect: Effect, looked: Object) -> Acted | None:
-        """People win: a touched field that somebody changed after planning is left alone."""
+        """People win: a touched field that somebody changed after planning is left alone, and so is a pod (which is
+        chosen only now, so that no guardrail has seen it) that its owner has marked."""
         if not isinstance(effect, Patch):
-            return None
+            return self._paused(r, ref_of(looked), looked) or self._protected(r, looked)
         if marker_of(looked) == r.effect_id and uid_of(looked) == effect.uid:
             return self._acted(r, "uncertain", "the object already carries this effect's marker")
         if paused := self._paused(r, effect.ref, looked):
@@ -332,6 +337,11 @@ class Effector:
         return found
 
 
+def _covering(r: Remediation, ref: ObjectRef) -> tuple[str, ...]:
+    """With the object itself: a pod is chosen at the last look, and may be paused by its own name."""
+    return tuple(dict.fromkeys((*pause_scopes(r), target_scope(r.cluster, ref.key))))
+
+
 def _namespace_of(effect: Effect) -> str:
     return effect.ref.namespace if isinstance(effect, Patch) else effect.pod.namespace
 
@@ -346,7 +356,7 @@ def _same_again(r: Remediation, last: Attempt, not_after: datetime | None) -> Ne
         resource_version=last.resource_version,
         generation=last.generation,
         request=last.request,
-        pause_scopes=pause_scopes(r),
+        pause_scopes=_covering(r, last.request.ref),
         not_after=not_after,
     )
 

@@ -66,7 +66,11 @@ class Episode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveRequest:
-    """What one reservation takes, all or nothing. `locks` are sorted keys `CLUSTER/Kind/ns/name`."""
+    """What one reservation takes, all or nothing. `locks` are sorted keys `CLUSTER/Kind/ns/name`.
+
+    `target_key` and `namespace` are the root target's, `beside` those of everything else that it acts on: every target
+    of several, and what single steps name. Limits, windows and cooldowns count them all.
+    """
 
     locks: tuple[str, ...]
     target_key: str
@@ -78,6 +82,12 @@ class ReserveRequest:
     between_rungs: bool = False
     domains: frozenset[str] = frozenset()
     """Failure domains that its targets stand in."""
+    beside: tuple[tuple[str, str], ...] = ()
+    """(target_key, namespace), without the root target's."""
+
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        return tuple(dict.fromkeys(((self.target_key, self.namespace), *self.beside)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -223,6 +223,14 @@ def next_step(d: Draft) -> None:
     _enter_step(d, d.r.step + 1)
 
 
+def take_answer(d: Draft) -> None:
+    """A question is answered. Where nobody had to agree to the plan nobody has done so now: what a guardrail asks about
+    later is another question."""
+    take_consent(d)
+    if not d.r.plan_agreed:
+        d.set(consents=())
+
+
 def first_step(d: Draft) -> None:
     """A first step that is no action waits like any other; the locks are taken."""
     _enter_step(d, 0)
@@ -241,6 +249,7 @@ def _enter_step(d: Draft, index: int) -> None:
     elif step.ask:
         # The question is a proposal of its own: who agreed to the plan has not answered it.
         expires = d.now + spec.approval.expires
+        d.set(plan_agreed=d.r.agreed)
         d.set(waiting_for="ask", due=None, deadline=expires, approval_expires=expires, consents=(), reason=step.ask)
         d.set(told=tuple(t for t in d.get("told") if t != Notice.PROPOSED.value))
         d.tell(Notice.PROPOSED)

@@ -30,13 +30,18 @@ MOST_MEMBERS = 200
 READERS = 16
 
 
+def target_of(views: Sequence[View]) -> ObjectRef | None:
+    """The one target of these views, where others can stand on it."""
+    refs = {view.ref for view in views}
+    return refs.pop() if len(refs) == 1 and all(ref.kind in PARENTS for ref in refs) else None
+
+
 async def read_parent(cluster: Cluster, views: Sequence[View], members: Sequence[ObjectRef]) -> Parent | None:
     """How many of the storm's `members` stand on the one target of these views; None where nothing can stand on it.
 
     The target itself is no member of what it stands under. Raises: ReadError.
     """
-    refs = {view.ref for view in views}
-    if len(refs) != 1 or (target := refs.pop()).kind not in PARENTS:
+    if (target := target_of(views)) is None:
         return None
     others = [member for member in dict.fromkeys(members) if member != target]
     if len(others) > MOST_MEMBERS:

@@ -71,7 +71,8 @@ class Planner:
         target = views.main[0]
         steps = _steps(r.spec, proposals)
         first = [p for p in proposals if p.step == 0] or proposals[:1]
-        now = self._clock.now()
+        # As old as the first thing that was read for it: what took long to read is looked at again before it is sent.
+        made_at, now = min(view.read_at for view in views.all), self._clock.now()
         rehearsal, before, quiet, facts = await asyncio.gather(
             self._rehearse(r, first),
             self._verifier.before(r, views.main, records),
@@ -80,7 +81,7 @@ class Planner:
         )
         notes, objections = rehearsal
         plan = Plan(
-            made_at=now,
+            made_at=made_at,
             digest=self._digest(r, proposals),
             target=target.ref,
             root=r.root or target.root,

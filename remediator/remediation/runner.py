@@ -298,7 +298,7 @@ class Runner:
         """An event that no row knows is kept as evidence; an ended remediation is not touched at all."""
         r, event = decision.before, decision.event
         data = {"event": type(event).__name__, "detail": str(getattr(event, "detail", ""))}
-        log.warning("event_ignored", remediation=r.id, state=r.state.value, **data)
+        log.warning("event_ignored", remediation=r.id, state=r.state.value, what=data["event"], detail=data["detail"])
         await self._journal.note(r.id, "ignored", f"{data['event']} does not fit {r.state.value}", data, now)
         if r.ended or not holder:
             return r
@@ -319,6 +319,7 @@ class Runner:
             limits=self._limits(r),
             between_rungs=bool(r.parent),
             domains=r.plan.domains,
+            beside=tuple((f"{r.cluster}/{ref.key}", ref.namespace) for ref in r.plan.targets),
         )
 
     # --- the work of each state -----------------------------------------------------------------------------------

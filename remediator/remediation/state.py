@@ -204,6 +204,8 @@ class Remediation:
     reason: str = ""
     """The one line that explains the present state."""
     consents: tuple[Consent, ...] = ()
+    plan_agreed: bool = False
+    """While a question is asked mid-way: whether people had agreed to the plan. An answer to the question does not."""
     digest: str = ""
     """The digest that was proposed to people, and, from `approved` on, that they agreed to."""
     approval_expires: datetime | None = None

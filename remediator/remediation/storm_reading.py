@@ -15,7 +15,7 @@ from remediator.guardrails.storm import Lasting
 from remediator.objects import ObjectRef
 from remediator.ports import Cluster
 from remediator.remediation.journal import Journal
-from remediator.remediation.parent_reading import read_parent
+from remediator.remediation.parent_reading import read_parent, target_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +49,23 @@ class StormReader:
         self._journal = journal
         self._clusters = clusters
 
-    async def read(self, cluster: str, now: datetime, views: Sequence[View] = ()) -> Weather:
+    async def read(self, cluster: str, now: datetime, views: Sequence[View] = (), *, keeping: bool = False) -> Weather:
         """With `views` of a remediation also whether its target is what the storm's targets stand on.
 
-        Raises: JournalUnavailable.
+        A storm on record holds whatever comes in, so that its arrivals are only read for whoever keeps it and for what
+        may be its common parent: there are thousands of them when thousands ask. Raises: JournalUnavailable.
         """
         # First what is on record: one that ends meanwhile is then still held by what was read here.
         on_record = await self._journal.storm(cluster)
+        if on_record is not None and not keeping and target_of(views) is None:
+            workloads = await self._journal.known_workloads(cluster)
+            return Weather(now=now, arrivals=(), known_workloads=workloads, on_record=on_record)
         since = min(now, on_record.opened_at) if on_record else now
         arrivals, workloads = await asyncio.gather(
             self._journal.arrivals(cluster, since - storm.LOOK_BACK), self._journal.known_workloads(cluster)
         )
         weather = Weather(now=now, arrivals=arrivals, known_workloads=workloads, on_record=on_record)
-        if not views or weather.lasting is None:
+        if target_of(views) is None or weather.lasting is None:
             return weather
         members = [_ref(cluster, arrival) for arrival in arrivals]
         try:

@@ -133,7 +133,7 @@ class Storms:
 
     async def _keep(self, cluster: str) -> bool:
         """Whether there is a storm to be looked at often."""
-        weather = await self._reader.read(cluster, self._clock.now())
+        weather = await self._reader.read(cluster, self._clock.now(), keeping=True)
         found, row = weather.lasting, weather.on_record
         if found is None:
             return False

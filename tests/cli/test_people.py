@@ -196,6 +196,20 @@ class TestAnswering:
 
 
 class TestPausing:
+    async def test_a_paused_proposal_says_so_and_how_to_lift_it(self, world: World, run: Run) -> None:
+        await world.proposed()
+        await run("pause", "namespace", "shop", "--reason", "moving house")
+        await run("pause", "everything")
+        said = printed(await run("remediations", "show", "r-1"))
+        assert "Paused: it can be looked at, and approved only after the pause is lifted. See Approval below." in said
+        assert "namespace shop in c1 is paused by the-admin: moving house remediator resume p-1" in said
+        assert "everything is paused by the-admin remediator resume p-2" in said
+        assert "remediator approve" not in said
+        result = await run("approve", "r-1", "--yes")
+        assert result.exit_code == 1
+        assert "r-1 can be looked at, not approved" in result.stderr
+        assert "Lift it first: remediator resume p-1, remediator resume p-2" in result.stderr
+
     async def test_pause_list_resume(self, world: World, run: Run) -> None:
         result = await run("pause")
         assert result.stdout == "Nothing is paused.\n"

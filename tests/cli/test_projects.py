@@ -44,7 +44,7 @@ def test_the_project_is_that_of_the_folder(tmp_path: Path, config: Path) -> None
     assert (code, lines) == (
         1,
         [
-            f"{tmp_path / 'pay' / 'b.yaml'}:1: error: mode: approve is above suggest, the highest of project pay; "
+            f"{tmp_path / 'pay' / 'b.yaml'}:8: error: mode: approve is above suggest, the highest of project pay; "
             "write mode: suggest, or ask the operator for projects[pay].mode.",
             "2 playbooks: 1 error, 0 warnings",
         ],

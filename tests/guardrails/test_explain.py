@@ -46,7 +46,7 @@ def test_what_cannot_be_seen():
     )
     assert explain(verdicts, subject="x") == (
         "CANNOT SEE: Prometheus did not answer (3 tries, 5 s). "
-        'Nothing was done, because blocker severity="critical" is unknown.'
+        'Nothing was done, because blocker severity="critical" is unknown. Held by cooldown as well.'
     )
 
 

@@ -71,14 +71,14 @@ def test_a_finished_one_of_the_same_episode_does_not_count():
 def test_it_says_who_and_where():
     side_by_side = failure_domain.check(facts(at(B), runs=(busy(A),)))
     assert explain([side_by_side]) == (
-        "HELD: failure_domain. 2 of topology.kubernetes.io/zone at the same time, at most 1 (Deployment shop/api in b, "
-        "r-other in a). Passes when r-other ended."
+        "HELD: failure_domain. 2 values of topology.kubernetes.io/zone at the same time, at most 1 (Deployment "
+        "shop/api in b, r-other in a). Passes when r-other ended."
     )
     assert side_by_side.facts == {"domains": ["a", "b"], "limit": 1}
     together = failure_domain.check(facts(at(A), at(B, "web")))
     assert explain([together]) == (
-        "HELD: failure_domain. 2 of topology.kubernetes.io/zone at the same time, at most 1 (Deployment shop/api in a, "
-        "Deployment shop/web in b). Passes with targets in fewer; the others can be a step of their own."
+        "HELD: failure_domain. 2 values of topology.kubernetes.io/zone at the same time, at most 1 (Deployment "
+        "shop/api in a, Deployment shop/web in b). Passes with targets in fewer; the others can be a step of their own."
     )
     rack = EffectiveLimits(failure_domain_label="rack")
     assert failure_domain.check(facts(at(None), limits=rack)).reason == "no node of the target carries rack"

@@ -74,7 +74,7 @@ def test_each_channel_is_named_with_its_problem():
     verdict = notify_first.check(facts(channels=ALL_DOWN))
     assert explain([verdict], subject="restart Deployment shop/api") == (
         "SUGGESTED restart Deployment shop/api: notify_first. 0 of 2 channels can be reached, nobody can be told: "
-        "slack: 503; pagerduty: no answer within 3 s. A person can run the playbook, or the alert fires anew."
+        "slack: 503; pagerduty: no answer within 3 s. A person can do it by hand, or the alert fires anew."
     )
     assert verdict.facts == {"channels": 2, "working": 0}
     assert notify_first.check(facts(channels=(SLACK, NO_PAGER))).reason == "1 of 2 channels can be reached"

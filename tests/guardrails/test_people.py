@@ -66,9 +66,9 @@ def test_pause_ends(until, answer):
 def test_pause_says_who_why_and_until_when():
     verdict = pause.check(facts(pauses=(paused("everything", 90 * MINUTE),), zone="Europe/Berlin"))
     assert verdict.reason == "everything is paused by ann: migration"
-    assert verdict.changes == "ends at 15:30 Europe/Berlin"
+    assert verdict.changes == "ends at 15:30 Europe/Berlin, or with: remediator resume p-1"
     verdict = pause.check(facts(pauses=(paused("everything"),)))
-    assert verdict.changes == "until somebody resumes p-1"
+    assert verdict.changes == "until somebody says: remediator resume p-1"
 
 
 def test_a_pause_of_the_autoscaler_stops_a_change_of_its_bound():
@@ -190,6 +190,14 @@ def test_protect_looks_at_the_root_too():
     one = target()
     one = replace(one, root=replace(one.root, namespace="kube-system"))
     assert protect.check(facts(one)).answer is Answer.DENY
+
+
+def test_protect_covers_an_autoscaler_that_would_be_written():
+    scaler = hpa()
+    scaler["metadata"]["annotations"] = {"remediator.dev/protect": "true"}
+    change = replace(restart(deployment()), effects=(a_patch(scaler, FieldChange(("spec", "minReplicas"), 2, 4)),))
+    assert protect.check(facts(target(change=change, hpas=(scaler,)))).answer is Answer.DENY
+    assert protect.check(facts(target(hpas=(scaler,)))).answer is Answer.PASS
 
 
 def test_protect_covers_the_namespace_object_itself():

@@ -215,3 +215,9 @@ def test_an_operators_nonsense_is_told():
         "ceilings.cooldown.failure",
     ]
     assert policy_problems(SHIPPED) == ()
+
+
+@pytest.mark.parametrize("said", [(), ("monitoring",)])
+def test_the_control_plane_stays_protected_whatever_else_is_listed(said):
+    policy = Policy.model_validate({"protected_namespaces": said})
+    assert policy.protected_namespaces == {"kube-system", *said}

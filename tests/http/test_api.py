@@ -295,7 +295,7 @@ class TestApproving:
         made = await (await client.post(f"{API}/pauses", json=body, headers=as_("operator"))).json()
         status, told = await self.approve(client)
         assert (status, told["error"]) == (409, "not_now")
-        assert "paused by the-operator (moving house)" in told["detail"]
+        assert "paused by the-operator: moving house; r-1 can be looked at, not approved" in told["detail"]
         assert made["id"] in told["next"]
         shown = await (await client.get(f"{API}/remediations/r-1", headers=as_("viewer"))).json()
         assert [p["id"] for p in shown["pauses"]] == [made["id"]]

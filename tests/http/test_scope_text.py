@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from remediator.scope_text import UnclearScope, describe_scope, parse_scope
+from remediator.guardrails.scopes import describe_scope
+from remediator.scope_text import UnclearScope, parse_scope
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def _windows(clock: VirtualClock, zone: str = "UTC") -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("given", [0, 1, 3, 6, 7, 8, 12])
+@pytest.mark.parametrize("given", [0, 6, 8, 12])
 async def test_12_windows_are_checked_when_the_effect_starts(given: int) -> None:
     """However early or late the yes comes, the effect starts inside: deny wins over allow."""
     clock = VirtualClock()

@@ -198,7 +198,7 @@ async def test_27_an_acknowledged_alert_is_never_lost(name: str, when: str) -> N
 # --- 28 --------------------------------------------------------------------------------------------------------------
 
 SECRETS = {
-    name: f"hush-{name}-0xB1F7c0ffee"
+    name: f"hush-{name}-0xB1F7c0ffee{'0123456789' * (6 if name == 'pagerduty' else 0)}"
     for name in ("slack", "pagerduty", "webhook", "basic", "api", "prometheus", "header", "alertmanager", "kubernetes")
 }
 
@@ -267,7 +267,7 @@ def _config(url: str, directory: Path) -> dict[str, Any]:
 def no_secret_in(*texts: object) -> None:
     for text in texts:
         for name, secret in SECRETS.items():
-            assert secret not in str(text), f"{name} in {str(text)[:500]}"
+            assert secret[:20] not in str(text), f"{name} in {str(text)[:500]}"
 
 
 async def test_28_no_secret_that_we_hold_gets_out(heard: io.StringIO, tmp_path: Path) -> None:

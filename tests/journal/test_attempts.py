@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from remediator.adapters.sql.journal import SqlJournal
+from remediator.guardrails.scopes import describe_scope
 from remediator.objects import ObjectRef
 from remediator.ports import WriteRequest
 from remediator.remediation.journal import Attempt, AttemptOutcome, AttemptRefused
@@ -86,7 +87,7 @@ async def test_a_pause_on_its_scope_refuses_it(journal: SqlJournal, r: Remediati
         await recorded(journal, r)
         return
     no = await refused(journal, r)
-    assert (no.why, no.detail) == ("paused", f"{scope} is paused by ann: database work")
+    assert (no.why, no.detail) == ("paused", f"{describe_scope(scope)} is paused by ann: database work")
     assert await journal.resume(pause.id, "ann", NOW)
     await recorded(journal, r)
 
@@ -125,6 +126,21 @@ async def test_without_a_reservation_nothing_is_attempted(journal: SqlJournal, r
     assert (await refused(journal, freed)).detail == "it holds no reservation any more (inconclusive)"
     fresh = await opened(journal, 2)
     assert (await refused(journal, fresh, epoch=0)).why == "fenced"
+
+
+async def test_somebody_elses_reservation_is_none(journal: SqlJournal, r: Remediation) -> None:
+    await reserved(journal, await opened(journal, 2))
+    given_back = await moved(journal, to(r, State.HELD, release=True))
+    assert (await refused(journal, given_back)).why == "fenced"
+
+
+async def test_an_attempt_without_an_answer_counts_as_an_effect(journal: SqlJournal, r: Remediation) -> None:
+    """Whoever is asked about the episode afterwards must not try again as if nothing had been done."""
+    await recorded(journal, r)
+    after = await ended(journal, r, State.ESCALATED)
+    episode = await journal.episode(after.episode)
+    assert episode is not None
+    assert episode.ladders == 1
 
 
 async def test_an_unknown_remediation_attempts_nothing(journal: SqlJournal, r: Remediation) -> None:

@@ -51,6 +51,14 @@ async def test_a_lock_is_held_once(journal: SqlJournal) -> None:
     await reserved(journal, other, locks=("c1/Pod/shop/x",))  # a refusal has taken no lock
 
 
+async def test_all_of_several_locks_are_taken(journal: SqlJournal) -> None:
+    keys = ("c1/Deployment/shop/api", "c1/HorizontalPodAutoscaler/shop/api", "c1/Pod/shop/api-1")
+    await reserved(journal, await opened(journal, 1), locks=keys)
+    for number, key in enumerate(keys, 2):
+        verdict = await _refused(journal, await opened(journal, number), locks=(key,))
+        assert f"{key} locked by r-1" in verdict.reason
+
+
 async def test_an_ending_frees_the_lock(journal: SqlJournal) -> None:
     await ended(journal, await reserved(journal, await opened(journal, 1), locks=("k",)))
     await reserved(journal, await opened(journal, 2), locks=("k",))
@@ -375,3 +383,17 @@ async def test_another_clusters_zones_are_its_own_and_the_operator_may_allow_two
     two = replace(MANY, failure_domain_max=2)
     await reserved(journal, await opened(journal, 3), domains=frozenset({"zone-c"}), limits=two)
     await _refused(journal, await opened(journal, 4), domains=frozenset({"zone-d"}), limits=two)
+
+
+async def test_every_target_of_one_remediation_has_its_token_and_all_are_one_remediation(journal: SqlJournal) -> None:
+    one = await opened(journal, 1)
+    await reserved(journal, one, beside=(("c1/Deployment/pay/web", "pay"),))
+    places = {(run.remediation_id, run.namespace, run.target_key) for run in await journal.runs(NOW, HOUR)}
+    assert places == {("r-1", "shop", "c1/Deployment/shop/svc1"), ("r-1", "pay", "c1/Deployment/pay/web")}
+    other = await opened(journal, 2)
+    verdict = await _refused(journal, other, target_key="c1/Deployment/pay/web", limits=replace(MANY, rate_target=1))
+    assert verdict.reason == "target 1/1 in 1h"
+    verdict = await _refused(journal, other, namespace="pay", limits=replace(MANY, rate_namespace=1))
+    assert verdict.reason == "namespace 1/1 in 1h"
+    await _refused(journal, other, beside=(("x", "pay"),), namespace="far", limits=replace(MANY, rate_namespace=1))
+    await reserved(journal, other, namespace="far", limits=replace(MANY, rate_cluster=2, in_flight_cluster=2))

@@ -17,9 +17,9 @@ from remediator.actions.registry import load_actions
 from remediator.cli.main import app
 from remediator.config import load_config
 from remediator.guardrails.order import NAMES, ORDER
-from remediator.playbooks.limits_table import LIMITS
 from remediator.guardrails.words import about
 from remediator.metrics import Metrics
+from remediator.playbooks.limits_table import LIMITS
 from remediator.playbooks.loader import load_playbook
 from remediator.playbooks.model import Playbook
 from remediator.remediation.checks.registry import CHECKS

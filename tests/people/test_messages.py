@@ -325,6 +325,20 @@ def test_the_closing_of_an_old_message_is_sendable() -> None:
     assert_sendable(CONTINUED)
 
 
+def test_what_the_explanation_says_is_not_said_again_below() -> None:
+    closed = Verdict(
+        guardrail="windows", answer=Answer.HOLD, reason="outside its windows", changes="opens at 22:00 UTC"
+    )
+    busy = Verdict(
+        guardrail="in_flight", answer=Answer.HOLD, reason="cluster 3/3 running", changes="passes when 1 ended"
+    )
+    verdicts = (*ROLLBACK.verdicts, closed, busy)
+    said = "HELD x: windows. Outside its windows. Opens at 22:00 UTC."
+    text = json.dumps(main_message(replace(HELD, verdicts=verdicts, explanation=said)).blocks, ensure_ascii=False)
+    assert text.lower().count("outside its windows") == 1
+    assert "`in_flight` holds: cluster 3/3 running. Passes when 1 ended." in text
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None, max_examples=40)
 @given(hostile_stories)
 def test_no_value_breaks_a_limit_or_gets_obeyed(story: Story) -> None:

@@ -130,7 +130,7 @@ async def test_only_the_newest_of_what_waits_is_sent(world: World) -> None:
         await world.say(text)
     await world.run(5)
     assert world.chat.said == ["post in C1: fixed"]
-    assert world.store.states() == ["superseded", "superseded", "sent"]
+    assert world.store.states() == ["sent", "superseded", "superseded"]
     assert world.results == ["slack superseded", "slack superseded", "slack sent"]
 
 

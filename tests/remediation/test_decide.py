@@ -559,6 +559,12 @@ def test_unknown_samples_end_inconclusive_and_never_undo() -> None:
     assert not r.undo_left
 
 
+def test_what_stays_unclear_calls_a_person_at_once() -> None:
+    """Not when it ends at last."""
+    decision = decide(remediation(S.VERIFYING, plan=plan(), acted_at=NOW, deadline=NOW), DeadlinePassed(), NOW)
+    assert (decision.remediation.state, decision.notices) == (S.INCONCLUSIVE, (Notice.ESCALATED,))
+
+
 def test_a_later_proof_resolves_an_inconclusive_one() -> None:
     r = verified("unknown", times=40).remediation
     for index in range(2):

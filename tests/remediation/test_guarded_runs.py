@@ -401,3 +401,91 @@ async def test_a_scale_up_does_not_wait_for_an_answer_about_overload() -> None:
     await made.alert()
     await made.run_until("succeeded")
     assert made.replicas() == 5
+
+
+# --- what is decided late, or beside the main target ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [PAUSE_ANNOTATION, "remediator.dev/protect"])
+async def test_a_pod_that_its_owner_has_marked_is_not_evicted(key: str) -> None:
+    """Which pod it will be is known at the last look alone, after the guardrails."""
+    evict = restart_playbook(
+        steps=[{"action": "evict_pod", "with": {"select": "all", "max": 1}}], guardrails={"min_available": 1}
+    )
+    made = world(evict)
+    for pod in made.cluster.all("Pod", "shop"):
+        found = ObjectRef("Pod", "shop", pod["metadata"]["name"])
+        made.cluster.edit(found, {"metadata": {"annotations": {key: "true"}}})
+    await made.alert()
+    r = await made.run_until("escalated")
+    assert made.writes() == []
+    assert key.partition("/")[2] in r.reason
+
+
+async def test_a_paused_pod_is_not_evicted() -> None:
+    evict = restart_playbook(
+        steps=[{"action": "evict_pod", "with": {"select": "all", "max": 1}}], guardrails={"min_available": 1}
+    )
+    made = world(evict)
+    for pod in made.cluster.all("Pod", "shop"):
+        scope = f"target:c1/Pod/shop/{pod['metadata']['name']}"
+        await made.journal.pause(scope, "ann", "debugging it", None, made.clock.now())
+    await made.alert()
+    r = await made.run_until("escalated")
+    assert made.writes() == []
+    assert "debugging it" in r.reason
+
+
+@pytest.mark.parametrize(
+    "wider",
+    [
+        pytest.param(
+            {"target": None, "targets": {"kind": "Deployment", "namespace": "shop", "selector": "tier=web", "max": 2}},
+            id="one of several targets",
+        ),
+        pytest.param(
+            {
+                "steps": [
+                    {"action": "rollout_restart"},
+                    {
+                        "action": "rollout_restart",
+                        "target": {"kind": "Deployment", "namespace": "shop", "name": "web"},
+                    },
+                ]
+            },
+            id="named by a step",
+        ),
+    ],
+)
+async def test_every_object_that_was_acted_on_cools_down(wider: dict[str, Any]) -> None:
+    limits = {"max_targets": 2, "min_healthy": 1}
+    many = restart_playbook(name="many", match={"alerts": ['alertname="Many"']}, guardrails=limits, **wider)
+    many = {key: value for key, value in many.items() if value is not None}
+    made = world(many, restart_playbook(), names=("api", "web"))
+    await made.alert("Many", deployment="api")
+    await made.run_until("succeeded")
+    done = made.writes()
+    await made.alert(deployment="web")
+    r = await made.run_until("held", "succeeded")
+    assert (r.state, made.writes()) == (State.HELD, done)
+    assert "cooldown" in r.reason
+
+
+async def test_an_answer_to_a_question_is_no_approval_of_what_a_guardrail_asks_about() -> None:
+    clock = VirtualClock()
+    asked = prometheus(clock)
+    asked.set(OVERLOADED, 0.0)
+    policy = Policy.model_validate({"mode_ceiling": "auto", "overload": OVERLOADED})
+    steps = [{"ask": "Has the vendor been called?"}, {"action": "scale", "with": {"to": 2, "min": 1, "max": 9}}]
+    made = world(restart_playbook(steps=steps), clock=clock, queries=asked, policy=policy)
+    await made.alert()
+    r = await made.run_until("waiting")
+    asked.set(OVERLOADED, 0.97)
+    await made.core.runner.apply_from_person(r.id, Approved(who="ann", digest=r.digest))
+    await made.run_for(30)
+    r = await made.newest()
+    assert (r.state, r.waiting_for, made.writes()) == (State.WAITING, "ask", [])
+    assert "overload" in r.reason
+    await made.core.runner.apply_from_person(r.id, Approved(who="ann", digest=r.digest))
+    await made.run_until("succeeded")
+    assert made.replicas() == 2

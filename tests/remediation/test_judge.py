@@ -60,6 +60,7 @@ def verdict(samples: tuple[SampleSet, ...], now: float = 300, **more: Any) -> st
         pytest.param({"a": "ggggg", "b": "uuggg"}, "succeeded", id="at the same time"),
         pytest.param({"a": "gggb", "b": "uggg"}, "pending", id="an old success does not outlive a bad sample"),
         pytest.param({"a": "ggg", "b": "gg."}, "pending", id="a check that is missing was not seen"),
+        pytest.param({"a": "gggg", "b": "gg.g"}, "pending", id="and its row ends there"),
         pytest.param({"a": "bbbggg"}, "failed", id="failed stays failed"),
         pytest.param({"a": "gggbbb"}, "succeeded", id="succeeded stays succeeded"),
     ],
@@ -91,6 +92,21 @@ def test_times(samples: tuple[SampleSet, ...], now: float, expected: str) -> Non
 def test_without_settling_the_moment_of_the_effect_itself_is_not_after_it() -> None:
     assert verdict(row(begin=0, a="ggg"), settle=timedelta(0)) == "pending"
     assert verdict(row(begin=0, a="gggg"), settle=timedelta(0)) == "succeeded"
+
+
+def test_a_sample_of_the_very_moment_of_the_effect_is_no_proof_of_harm() -> None:
+    verify = VERIFY.model_copy(update={"settle": timedelta(0), "failures": 1})
+    (now,) = row(begin=0, available=2, a="b")
+    assert judge(row(begin=-60, a="b")[0], (now,), verify, EFFECT, after(1)).worse_because == ()
+
+
+def test_data_that_came_late_counts_after_an_answer_that_was_none() -> None:
+    """An unknown answer has the time of asking, data have their own, which is earlier."""
+    asked = [(75.0, "u", 75.0), *((90.0 + 15 * n, "g", 70.0 + 15 * n) for n in range(3))]
+    samples = tuple(
+        SampleSet(taken_at=after(at), checks=(one("a", letter, after(data)),)) for at, letter, data in asked
+    )
+    assert verdict(samples) == "succeeded"
 
 
 def test_no_checks_prove_nothing() -> None:

@@ -423,3 +423,23 @@ async def test_what_cannot_be_read_is_a_member_all_the_same(planned: bool) -> No
     news = await told.news()
     assert {key for _, key in news} == {f"slack/C0OPS/{row.id}", f"pagerduty/shop/{row.id}"}
     assert [kind for kind, _ in news].count("trigger") == 1
+
+
+async def test_what_a_storm_on_record_holds_does_not_read_all_that_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands are looked at again every half minute; each reading thousands of arrivals would stop the service."""
+    w = world()
+    await post(w, *NINE)
+    await w.run_for(15)
+    await open_storm(w)
+    asked = []
+    arrivals = w.journal.arrivals
+
+    async def counted(*given: Any) -> Any:
+        asked.append(given)
+        return await arrivals(*given)
+
+    monkeypatch.setattr(w.journal, "arrivals", counted)
+    w.cluster.advance(31)
+    await w.turn()
+    assert {r.state for r in await w.all()} == {State.HELD}
+    assert len(asked) == 1, "only who keeps the storm asks"

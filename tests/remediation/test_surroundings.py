@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from remediator.adapters.simulated import SimulatedCluster, VirtualClock
 from remediator.errors import CannotSee, Forbidden
 from remediator.objects import ObjectRef
 from remediator.playbooks.binding import BoundSelector
-from remediator.remediation.domain_reading import DomainReader
+from remediator.remediation.domain_reading import BARE_FOR, DomainReader
 from remediator.remediation.fleet_reading import read_fleet
 from tests.actions.make import deployment, view
 from tests.checks.fakes import FakeCluster
@@ -61,6 +62,19 @@ async def test_nodes_are_read_once_and_again_for_a_new_one() -> None:
     assert len(cluster.reads) == 1
     cluster.objects.append(node("n2", "b"))
     assert await reader.domains("prod", ZONE, view(deployment(), pods=pods("n2"))) == frozenset("b")
+
+
+async def test_that_a_node_has_no_zone_is_soon_forgotten() -> None:
+    """A node registers before its zone is known."""
+    cluster = FakeCluster([node("n1")])
+    reader = DomainReader({"prod": cluster})
+    looked = view(deployment(), pods=pods("n1"))
+    assert await reader.domains("prod", ZONE, looked) is None
+    cluster.objects[:] = [node("n1", "a")]
+    assert await reader.domains("prod", ZONE, looked) is None
+    assert len(cluster.reads) == 1
+    later = replace(looked, read_at=looked.read_at + BARE_FOR)
+    assert await reader.domains("prod", ZONE, later) == frozenset("a")
 
 
 async def test_a_fleet_knows_who_is_healthy_and_why_not() -> None:

@@ -12,6 +12,7 @@ from remediator.adapters.sql.events import NewEvent
 from remediator.adapters.sql.prepared import Prepared
 from remediator.adapters.sql.schema import attempts, remediations, reservations
 from remediator.adapters.sql.values import AnyRow, from_us, to_us
+from remediator.guardrails.pause import paused_by
 from remediator.objects import ObjectRef
 from remediator.ports import WriteRequest
 from remediator.remediation.journal import Attempt, AttemptOutcome, AttemptRefused, NewAttempt
@@ -104,7 +105,7 @@ def _why_refused(connection: Connection, attempt: NewAttempt, now: datetime) -> 
     """For people; the statement has decided."""
     pause = pauses.first_covering(connection, attempt.pause_scopes, now)
     if pause is not None:
-        return AttemptRefused(why="paused", detail=f"{pause.scope} is paused by {pause.who}: {pause.why}")
+        return AttemptRefused(why="paused", detail=paused_by(pause))
     if attempt.not_after is not None and now >= attempt.not_after:
         return AttemptRefused(why="closed", detail=f"the window closed at {attempt.not_after:%Y-%m-%d %H:%M:%S} UTC")
     present = connection.execute(

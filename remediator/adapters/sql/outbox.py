@@ -83,13 +83,14 @@ def due(
 
 
 _PENDING_ROW = update(outbox).where(outbox.c.id == bindparam("row_id"), outbox.c.state == IS_PENDING)
-_MERGE = Prepared(_PENDING_ROW, "kind", "payload", "tries", "due_at")
+_MERGE = Prepared(_PENDING_ROW, "kind", "payload", "tries", "due_at", "created_at")
 _SUPERSEDE = Prepared(_PENDING_ROW, "state", "done_at")
 
 
 def merge(connection: Connection, row: OutboxRow, superseded: Collection[int]) -> None:
     payload = to_json(row.payload)
-    _MERGE.execute(connection, row_id=row.id, kind=row.kind, payload=payload, tries=row.tries, due_at=to_us(row.due_at))
+    times = {"due_at": to_us(row.due_at), "created_at": to_us(row.created_at)}
+    _MERGE.execute(connection, row_id=row.id, kind=row.kind, payload=payload, tries=row.tries, **times)
     _SUPERSEDE.execute_many(
         connection,
         [{"row_id": row_id, "state": "superseded", "done_at": to_us(row.due_at)} for row_id in superseded],

@@ -3,6 +3,9 @@
 One row of `reservations` is both a slot, until it is released, and a token, until it leaves the window or is refunded.
 Tokens are counted per true sliding window: every row younger than the window, not one count per full hour.
 
+A remediation with several targets has one row for each, so that each of them counts; it is one remediation all the
+same.
+
 The clock that a token is stamped with never goes backwards: if the wall clock is set back, tokens taken meanwhile would
 look older than they are once it is right again. Tokens in the future count, for the same reason.
 (On PostgreSQL the scope rows are locked in a fixed order before they are counted; SQLite has one writer.)
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import product
 
 from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, func, insert, select, true, union, update
 
@@ -42,13 +46,14 @@ _SCOPES = {
 }
 
 
-def _here(request: ReserveRequest) -> dict[str, str]:
-    return {
-        "here_target_key": request.target_key,
-        "here_playbook": request.playbook,
-        "here_cluster": request.cluster,
-        "here_namespace": request.namespace,
-    }
+def _places(request: ReserveRequest) -> Iterator[dict[str, str]]:
+    for target_key, namespace in request.places:
+        yield {
+            "here_target_key": target_key,
+            "here_playbook": request.playbook,
+            "here_cluster": request.cluster,
+            "here_namespace": namespace,
+        }
 
 
 def refusals(
@@ -112,7 +117,7 @@ def _elsewhere(connection: Connection, remediation_id: str, request: ReserveRequ
     """Two that were planned side by side must not be at work in two failure domains."""
     if not request.domains:
         return None
-    rows = _DOMAINS.rows(connection, me=remediation_id, **_here(request))
+    rows = _DOMAINS.rows(connection, me=remediation_id, here_cluster=request.cluster)
     busy = {domain for row in rows for domain in _domains(row.domains)}
     if not busy or len(busy | request.domains) <= request.limits.failure_domain_max:
         return None
@@ -131,8 +136,8 @@ def _domains(text: str) -> frozenset[str]:
 
 
 def _running(connection: Connection, remediation_id: str, request: ReserveRequest) -> Verdict | None:
-    for scope, limit in _slots(request):
-        others = _RUNNING[scope].column(connection, me=remediation_id, **_here(request))
+    for here, (scope, limit) in product(_places(request), _slots(request)):
+        others = _RUNNING[scope].column(connection, me=remediation_id, **here)
         if len(others) >= limit:
             waiting = _names(others)
             return holds(
@@ -175,8 +180,8 @@ _SPENT = {
 def _spent(connection: Connection, remediation_id: str, request: ReserveRequest, now: datetime) -> Verdict | None:
     window = request.limits.rate_window
     after = _stamp(connection, now) - span_us(window)
-    for scope, limit in _tokens(request):
-        rows = _SPENT[scope].rows(connection, after=after, me=remediation_id, **_here(request))
+    for here, (scope, limit) in product(_places(request), _tokens(request)):
+        rows = _SPENT[scope].rows(connection, after=after, me=remediation_id, **here)
         # One remediation is one, however often it had to begin: its latest reservation counts.
         times = sorted({row.remediation_id: row.at for row in rows}.values())
         if len(times) >= limit:
@@ -224,19 +229,21 @@ def take(connection: Connection, r: Remediation, request: ReserveRequest, now: d
     for key in sorted(set(request.locks)):
         # A lock that somebody else took between counting and here (another replica) fails on the key.
         _LOCK.execute(connection, key=key, remediation_id=r.id)
-    _TAKE.execute(
-        connection,
-        remediation_id=r.id,
-        held_by=r.id,
-        episode_id=r.episode,
-        playbook=request.playbook,
-        cluster=request.cluster,
-        namespace=request.namespace,
-        target_key=request.target_key,
-        direction=request.direction,
-        domains="\n".join(sorted(request.domains)),
-        at=_stamp(connection, now),
-    )
+    at = _stamp(connection, now)
+    for target_key, namespace in request.places:
+        _TAKE.execute(
+            connection,
+            remediation_id=r.id,
+            held_by=r.id,
+            episode_id=r.episode,
+            playbook=request.playbook,
+            cluster=request.cluster,
+            namespace=namespace,
+            target_key=target_key,
+            direction=request.direction,
+            domains="\n".join(sorted(request.domains)),
+            at=at,
+        )
 
 
 _my_locks = locks.c.remediation_id == bindparam("of")
