@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup runtime demo test test-all check format lock clean
+.PHONY: help setup runtime demo test test-all soak mutants check format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,13 @@ test-all: setup ## the same, and the tests against real servers (built once with
 	  code=$$?; [ $$code = 3 ] && [ "$$REQUIRE_CONTROL_PLANE" != 1 ] || exit $$code; \
 	  echo "make test-all: the tests against the real control plane are SKIPPED (see the line above)"; }
 	@$(PY) -m pytest -m "not soak" $(ARGS)
+
+SCHEDULES ?= 200000
+soak: setup ## SCHEDULES=200000 simulated schedules on all cores, and what they reached; hours (ARGS='--first N')
+	@$(PY) -m tests.sim.soak $(SCHEDULES) $(ARGS)
+
+mutants: setup ## take out each guardrail, precondition and clause in turn; a test or a schedule must notice (ARGS='NAME --jobs 2')
+	@$(PY) -m tests.mutants $(ARGS)
 
 check: setup ## formatting, lint, types, and which module may import which
 	@$(PY) -m ruff format --check .

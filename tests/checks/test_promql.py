@@ -12,6 +12,7 @@ from remediator.errors import CannotSee
 from remediator.ports import Sample
 from remediator.remediation.checks.base import Unknown
 from remediator.remediation.checks.promql import PromqlArgs, sample
+from remediator.remediation.checks.threshold import Threshold
 from remediator.remediation.samples import CheckSample
 from tests.checks.fakes import EFFECT, NOW, FakeQueries, context, renderer, vector
 
@@ -153,3 +154,8 @@ async def test_without_prometheus_it_is_unknown() -> None:
 def test_arguments_that_cannot_work_are_refused_at_load(more: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         PromqlArgs.model_validate({"query": "up", "success": "< 1"} | more)
+
+
+@pytest.mark.parametrize("text", ["< 1", "<= 1", "> 1", ">= 1", "== 1", "!= 1"])
+def test_nan_satisfies_nothing(text: str) -> None:
+    assert not Threshold.parse(text).holds(math.nan)

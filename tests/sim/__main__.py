@@ -1,4 +1,7 @@
-"""`python -m tests.sim SEED [--trace]` replays one schedule; `python -m tests.sim FROM TO` looks for failing ones."""
+"""`python -m tests.sim SEED [--trace]` replays one schedule; `python -m tests.sim FROM TO` looks for failing ones.
+
+Many of them, on all cores: `python -m tests.sim.soak`.
+"""
 
 from __future__ import annotations
 

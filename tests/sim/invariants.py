@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from remediator.actions.change import GENERATED_TIME, Patch
@@ -17,12 +18,14 @@ from remediator.adapters.sql import events as events_sql
 from remediator.guardrails.facts import Pause
 from remediator.guardrails.policy import limits_in_force
 from remediator.objects import dig
-from remediator.ports import ABANDONED
+from remediator.ports import ABANDONED, MessageRef
 from remediator.remediation.journal import Attempt, Committed
 from remediator.remediation.pausing import pause_scopes
 from remediator.remediation.state import HOLDING, Plan, Remediation, State, StepOutcome, load
+from tests.sim.coverage import Coverage
 
 if TYPE_CHECKING:
+    from remediator.remediation.draft import Decision
     from tests.sim.store import Commit
     from tests.sim.world import World
 
@@ -49,6 +52,8 @@ class Checks:
         self.latest: dict[str, Remediation] = {}
         self.reasons: dict[str, str] = {}
         self.plans: dict[str, list[Plan]] = defaultdict(list)
+        self.proposed: dict[tuple[str, str], Plan] = {}
+        """What people were shown first under a digest."""
         self.markers: dict[str, list[str]] = defaultdict(list)
         self._rows: list[Row] = []
         self._live: dict[str, str] = {}
@@ -59,6 +64,14 @@ class Checks:
         self._stopped: dict[str, str] = {}
         self.notices: dict[str, Counter[str]] = defaultdict(Counter)
         self.sometimes: Counter[str] = Counter()
+        self.coverage = Coverage()
+
+    def happened(self, what: str) -> None:
+        self.coverage.reach("fault", what)
+
+    def decided(self, decision: Decision) -> None:
+        """A process heard that this was committed."""
+        self.coverage.decided(decision)
 
     def broken(self, number: int, text: str) -> None:
         self.violations.append(f"[{number}] at {self.world.loop.now:.3f} s: {text}")
@@ -74,16 +87,19 @@ class Checks:
                 self._attempted(commit, attempt)
             case Committed(remediation=r):
                 self._moved(commit, r)
+            case Remediation(state=state):
+                self.coverage.reach("state", state.value)
             case _:
                 pass
+        if commit.name == "join":
+            self.coverage.joined()
         if commit.name == "resume":
             ended = {f"p-{i}" for (i,) in self.world.store.rows("select id from pauses where ended_at is not null")}
             self._live = {k: v for k, v in self._live.items() if k not in ended}
 
     def _attempted(self, commit: Commit, attempt: Attempt) -> None:
         self._rows.append(Row(attempt, commit.at, commit.by))
-        (doc,) = self.world.store.rows("select doc from remediations where id = ?", attempt.remediation_id)[0]
-        r = load(doc)
+        r = self.latest[attempt.remediation_id]
         covering = set(self._live.values()) & set(pause_scopes(r))
         if covering:
             self.broken(13, f"attempt row of {attempt.effect_id} although {covering} is paused")
@@ -103,6 +119,8 @@ class Checks:
         self.latest[r.id] = r
         if r.plan is not None and (not self.plans[r.id] or self.plans[r.id][-1] != r.plan):
             self.plans[r.id].append(r.plan)
+        if r.plan is not None and r.digest:
+            self.proposed.setdefault((r.id, r.digest), r.plan)
         if commit.name == "reserve":
             self._reserved.append((commit.at, r.id))
             self.sometimes["reserved"] += 1
@@ -180,7 +198,7 @@ class Checks:
         request = self.world.carried_out
         ours = request is not None and ABANDONED.encode() not in request.body
         if not ours:
-            if self.world.people_edit:
+            if self.world.people.editing:
                 for path in (("spec", "replicas"), ("spec", "template")):
                     if dig(before, *path) != dig(after, *path):
                         self._author[name, path] = ("somebody", dig(after, *path))
@@ -236,11 +254,11 @@ class Checks:
         if r.mode != "approve" or number.startswith("undo."):
             return
         step, _, index = number.partition(".")
-        proposed = [p for p in self.plans[r.id] if p.digest == r.digest]
-        if not proposed:
+        proposed = self.proposed.get((r.id, r.digest))
+        if proposed is None:
             self.broken(4, f"{marker}: nothing with digest {r.digest[:8]} was ever proposed")
             return
-        planned = proposed[0].steps[int(step)].effects
+        planned = proposed.steps[int(step)].effects
         if planned and [c.after for c in planned[int(index)].changes] != [  # type: ignore[union-attr]
             c.after for c in effect.changes
         ]:
@@ -256,7 +274,10 @@ class Checks:
             self.broken(22, f"an error that nobody handled: {problem}")
         for text in world.failures:
             self.broken(22, f"work failed: {text}")
-        remediations = {i: load(doc) for i, doc in store.rows("select id, doc from remediations order by seq")}
+        remediations = {
+            i: self._as_stored(i, version)
+            for i, version in store.rows("select id, version from remediations order by seq")
+        }
         for r in remediations.values():
             if not r.ended:
                 self.broken(18, f"{r.id} has not ended: {r.state.value} since {r.since:%H:%M:%S}, {r.reason[:200]}")
@@ -268,14 +289,20 @@ class Checks:
         left = store.rows("select key, remediation_id from locks")
         if left and all(r.ended for r in remediations.values()):
             self.broken(26, f"locks without a living holder: {left}")
+        self._last_words()
         self._effects_once()
         self._rates(remediations)
         self._ladders(remediations)
 
+    def _as_stored(self, remediation_id: str, version: int) -> Remediation:
+        known = self.latest.get(remediation_id)
+        if known is not None and known.version == version:
+            return known
+        return load(self.world.store.rows("select doc from remediations where id = ?", remediation_id)[0][0])
+
     def _broken_chain(self, remediation_id: str) -> int | None:
-        connection = self.world.store._connection
-        with connection.begin():
-            return events_sql.broken_at(connection, remediation_id)
+        found: int | None = self.world.store.look(lambda c: events_sql.broken_at(c, remediation_id))
+        return found
 
     def _told(self, r: Remediation) -> None:
         """[18] Whatever is no success reaches a person, once."""
@@ -288,10 +315,29 @@ class Checks:
         if not self.world.store.rows("select 1 from outbox where key like ? limit 1", f"%{r.episode}%"):
             self.broken(18, f"{r.id}: nothing about episode {r.episode} in the outbox")
 
+    def _last_words(self) -> None:
+        """[18] Whatever Slack did, all was sent at last, and each message says what was said last."""
+        store, slack = self.world.store, self.world.slack
+        if self.world.scenario.chat is None:
+            return
+        last: dict[str, str] = {}
+        rows = "select id, key, kind, state, payload, error from outbox where channel = 'slack' order by id"
+        for row_id, key, kind, state, payload, error in store.rows(rows):
+            if state not in ("sent", "superseded"):
+                self.broken(18, f"message {row_id} ({kind} of {key}) is {state}: {error}")
+            if state == "sent" and kind != "reply":
+                last[key] = json.loads(payload)["text"]
+        places = {key: MessageRef(c, ts) for key, c, ts in store.rows("select key, channel, ts from message_refs")}
+        for key, text in last.items():
+            shown = slack.messages.get(places[key]) if key in places else None
+            if shown != text:
+                self.broken(18, f"people see {shown!r} for {key}, the last word was {text!r}")
+            self.coverage.reach("message", "the last word was seen")
+
     def _alerts_have_verdicts(self) -> None:
         rows = self.world.store.rows("select fingerprint, verdict, undecided_at from alerts")
         known = {f for f, _, _ in rows}
-        for missing in self.world.acknowledged - known:
+        for missing in self.world.alertmanager.acknowledged - known:
             self.broken(27, f"acknowledged alert {missing} is lost")
         for found, verdict, undecided in rows:
             if undecided is not None or not verdict:
@@ -323,25 +369,28 @@ class Checks:
     def _rates(self, remediations: dict[str, Remediation]) -> None:
         """[8] In every true sliding hour, counted at the end, when all refunds are known."""
         rows = self.world.store.rows(
-            "select remediation_id, playbook, namespace, target_key, refunded_at from reservations order by id"
+            "select remediation_id, at, playbook, namespace, target_key, refunded_at from reservations order by id"
         )
-        if [x[0] for x in rows] != [i for _, i in self._reserved]:
+        # One reservation has a row for each of its targets.
+        made = [list(same) for _, same in groupby(rows, key=lambda row: row[:2])]
+        if [same[0][0] for same in made] != [i for _, i in self._reserved]:
             self.broken(8, "reservations differ from the commits that made them")
             return
         taken: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
         limits: dict[tuple[str, str], int] = {}
-        for (at, _), (remediation_id, name, namespace, target, refunded) in zip(self._reserved, rows, strict=True):
-            r = remediations[remediation_id]
-            if refunded is not None or r.spec is None:
-                continue
-            found = limits_in_force(r.spec, self.world.policy)
-            for scope, limit in (
-                (("target", target), found.rate_target),
-                (("playbook", f"{name} in {namespace}"), found.rate_playbook),
-                (("namespace", namespace), found.rate_namespace),
-            ):
-                taken[scope][remediation_id] = at
-                limits[scope] = limit
+        for (at, _), same in zip(self._reserved, made, strict=True):
+            for remediation_id, _, name, namespace, target, refunded in same:
+                r = remediations[remediation_id]
+                if refunded is not None or r.spec is None:
+                    continue
+                found = limits_in_force(r.spec, self.world.policy)
+                for scope, limit in (
+                    (("target", target), found.rate_target),
+                    (("playbook", f"{name} in {namespace}"), found.rate_playbook),
+                    (("namespace", namespace), found.rate_namespace),
+                ):
+                    taken[scope][remediation_id] = at
+                    limits[scope] = limit
         for scope, times in taken.items():
             ordered = sorted(times.values())
             for at in ordered:

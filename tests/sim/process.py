@@ -9,17 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from remediator.actions.registry import load_actions
 from remediator.adapters.simulated.clock import START
 from remediator.adapters.sql.journal import SqlJournal
+from remediator.errors import JournalUnavailable
 from remediator.guardrails.policy import Policy
+from remediator.people.outbox import Outbox
 from remediator.playbooks.catalog import Catalog
+from remediator.playbooks.projects import Project
 from remediator.remediation.assembly import Core, Ports, Settings, assemble
+from remediator.remediation.draft import Decision
 from remediator.upkeep import for_ever
+from tests.sim.alertmanager import Silences
 from tests.sim.scenario import Trouble
+from tests.sim.slack import Pager, Slack
 from tests.sim.store import Store
 from tests.support.simloop import PROCESS, SimLoop
 from tests.support.world import ROUTES
@@ -40,12 +47,20 @@ class Clock:
     def boot(self) -> float:
         return self._loop.now
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    def sleep(self, seconds: float) -> Any:
+        """A bare future: most sleeps are one of several things that are waited for, and need no task of their own."""
+        done = self._loop.create_future()
+        self._loop.call_later(seconds, _wake, done)
+        return done
+
+
+def _wake(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 class Gate:
-    """Where calls leave a process."""
+    """Where calls leave a process. Troubles come one at a time, in their order: at a named call, or at any await."""
 
     def __init__(
         self, name: str, loop: SimLoop, spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
@@ -53,43 +68,62 @@ class Gate:
         self.name = name
         self._loop = loop
         self._spawn = spawn
-        self._transactions: set[asyncio.Task[Any]] = set()
-        self._counts: dict[str, int] = {}
+        self._count = 0
         self.dead = False
-        self.troubles: list[Trouble] = []
+        self._troubles: list[Trouble] = []
         self.on_kill: Callable[[float], None] = lambda lasts: None
+        self.happened: Callable[[str], None] = lambda what: None
         self.frozen_at: list[tuple[float, float]] = []
 
-    async def through(self, name: str, call: Callable[[], Coroutine[Any, Any, Any]], *, store: bool = False) -> Any:
-        trouble = self._next(name)
-        await self._strike(trouble, "before")
-        if self.dead:
+    def suffer(self, troubles: list[Trouble]) -> None:
+        """From now on these; what has struck is taken out of the list."""
+        self._troubles = troubles
+        self._loop.strike(self.name, 0, None)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._count = 0
+        if self._troubles and self._troubles[0].call == "await":
+            self._loop.strike(self.name, self._troubles[0].number, lambda: self._do(self._take()))
+
+    def _take(self) -> Trouble:
+        found = self._troubles.pop(0)
+        self._prepare()
+        return found
+
+    async def through(self, name: str, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """A call that dies with its process: nobody outside would notice the difference."""
+        if self._troubles and self._troubles[0].call == name:
+            result = await self._troubled(call)
+        elif self.dead:
             raise asyncio.CancelledError
-        task = self._spawn(call())
-        task.add_done_callback(_heard)
-        if store:
-            self._transactions.add(task)
-            task.add_done_callback(self._transactions.discard)
-        if trouble is not None and trouble.when == "during":
-            self._loop.call_soon(self._do, trouble, context=copy_context_of_world())
-        result = await asyncio.shield(task)
-        await self._strike(trouble, "after")
+        else:
+            result = await call()
         if self.dead:
             raise asyncio.CancelledError
         return result
 
-    def _next(self, name: str) -> Trouble | None:
-        """The trouble that waits for this call, if any. One at a time, in their order."""
-        if not self.troubles:
-            return None
-        first = self.troubles[0]
-        if first.call not in ("any", name):
-            return None
-        self._counts[first.call] = self._counts.get(first.call, 0) + 1
-        if self._counts[first.call] < first.number * (20 if first.call == "any" else 1):
-            return None
-        self._counts.clear()
-        return self.troubles.pop(0)
+    async def outside(self, name: str, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """A call that lives on outside: what a dead process has sent may still arrive."""
+
+        async def wait() -> Any:
+            task = self._spawn(call())
+            task.add_done_callback(_heard)
+            return await asyncio.shield(task)
+
+        return await self.through(name, wait)
+
+    async def _troubled(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        self._count += 1
+        trouble = self._take() if self._count >= self._troubles[0].number else None
+        await self._strike(trouble, "before")
+        if self.dead:
+            raise asyncio.CancelledError
+        if trouble is not None and trouble.when == "during":
+            self._loop.call_soon(self._do, trouble, context=copy_context_of_world())
+        result = await call()
+        await self._strike(trouble, "after")
+        return result
 
     async def _strike(self, trouble: Trouble | None, when: str) -> None:
         if trouble is not None and trouble.when == when:
@@ -99,6 +133,7 @@ class Gate:
     def _do(self, trouble: Trouble) -> None:
         if self.dead:
             return
+        self.happened(f"a {trouble.kind} {trouble.when} {trouble.call}" if trouble.call != "await" else trouble.kind)
         if trouble.kind == "kill":
             self.on_kill(trouble.lasts)
         elif not self._loop.is_frozen(self.name):
@@ -108,9 +143,8 @@ class Gate:
 
     def cut(self) -> None:
         self.dead = True
-        self.troubles = []
-        for task in list(self._transactions):
-            task.cancel()
+        self._troubles = []
+        self._loop.strike(self.name, 0, None)
 
 
 def _heard(task: asyncio.Task[Any]) -> None:
@@ -132,13 +166,13 @@ class GatedWriter:
         self._gate, self._store = gate, store
 
     async def control(self, name: str, work: Any) -> Any:
-        return await self._gate.through(name, lambda: self._store.by(self._gate.name, name, work), store=True)
+        return await self._gate.through(name, lambda: self._store.control(self._gate.name, name, work))
 
     async def grouped(self, delivery: Any, size: int) -> Any:
-        return (await self.control("accept", lambda c: self._store._group(c, [delivery])))[0]
+        return await self._gate.through("accept", lambda: self._store.grouped(self._gate.name, delivery))
 
     async def read(self, work: Any) -> Any:
-        return await self._gate.through("read", lambda: self._store.read(work), store=True)
+        return await self._gate.through("read", lambda: self._store.read(work))
 
     async def close(self) -> None:
         return
@@ -169,7 +203,7 @@ class GatedCluster:
             real: Coroutine[Any, Any, Any] = self._real.write(request)
             return real
 
-        return await self._gate.through("write", sent)
+        return await self._gate.outside("write", sent)
 
     async def server_time(self) -> Any:
         return await self._gate.through("get", self._real.server_time)
@@ -195,48 +229,103 @@ class GatedQueries:
         return
 
 
+class GatedSilences:
+    def __init__(self, gate: Gate, real: Silences) -> None:
+        self._gate, self._real = gate, real
+
+    async def active(self) -> Any:
+        return await self._gate.through("silences", self._real.active)
+
+    async def close(self) -> None:
+        return
+
+
+class GatedChat:
+    """Slack as this process reaches it: what was posted stays posted."""
+
+    def __init__(self, gate: Gate, real: Slack) -> None:
+        self._gate, self._real = gate, real
+
+    async def post(self, *args: Any, **options: Any) -> Any:
+        return await self._gate.outside("chat", lambda: self._real.post(*args, **options))
+
+    async def update(self, *args: Any) -> None:
+        await self._gate.outside("chat", lambda: self._real.update(*args))
+
+    async def probe(self) -> None:
+        await self._gate.through("chat", self._real.probe)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What all processes of a schedule share."""
+
+    store: Store
+    cluster: Any
+    queries: Any
+    silences: Silences | None
+    chat: Slack | None
+    pager: Pager
+    catalog: Catalog
+    projects: tuple[Project, ...]
+    policy: Policy
+    ids: Callable[[], str]
+    on_send: Callable[[str, Any], None]
+    on_decision: Callable[[Decision], None]
+
+
 class Process:
-    """`start` runs it until `kill`."""
+    """`start` runs it until `kill`. `sends`: it is the one that sends the messages."""
 
     def __init__(
         self,
         name: str,
         loop: SimLoop,
         spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
-        store: Store,
-        cluster: Any,
-        queries: Any,
-        catalog: Catalog,
-        policy: Policy,
-        ids: Callable[[], str],
-        on_send: Callable[[str, Any], None],
+        outside: Outside,
         *,
         alone: bool,
+        sends: bool,
         idle: Callable[[], float],
     ) -> None:
         self.name = name
         self.clock = Clock(loop)
-        self.gate = Gate(name, loop, spawn)
+        self.gate = gate = Gate(name, loop, spawn)
         self._loop, self._alone, self._idle = loop, alone, idle
-        self.journal = SqlJournal(store.database, GatedWriter(self.gate, store))
+        self.journal = SqlJournal(outside.store.database, GatedWriter(gate, outside.store))
         self._context = copy_context()
         self._context.run(PROCESS.set, name)
         self.ready = False
         self.alerts = asyncio.Event()
+        chat = GatedChat(gate, outside.chat) if outside.chat is not None else None
+        self._outbox: Outbox | None = None
+        if chat is not None and sends:
+            self._outbox = Outbox(self.journal, chat=chat, pagers={"shop": outside.pager})
         self.core: Core = assemble(
             Ports(
-                clusters={"c1": GatedCluster(self.gate, cluster, on_send)},  # type: ignore[dict-item]  # no watch
+                clusters={"c1": GatedCluster(gate, outside.cluster, outside.on_send)},  # type: ignore[dict-item]  # no watch
                 journal=self.journal,
                 clock=self.clock,
-                queries=GatedQueries(self.gate, queries),
+                queries=GatedQueries(gate, outside.queries),
+                silences=GatedSilences(gate, outside.silences) if outside.silences is not None else None,
+                reach={"Slack": chat} if chat is not None else {},
             ),
-            Settings(policy=policy, routes=ROUTES),
-            lambda: catalog,
+            Settings(policy=outside.policy, routes=ROUTES, projects=outside.projects),
+            lambda: outside.catalog,
             holder=name,
-            ids=ids,
-            on_frozen=lambda gap: self.gate.on_kill(1.0),
+            ids=outside.ids,
+            on_decision=self._decided(outside.on_decision),
+            on_frozen=lambda gap: gate.on_kill(1.0),
             actions=ACTIONS,
         )
+
+    def _decided(self, told: Callable[[Decision], None]) -> Callable[[Decision], None]:
+        def decided(decision: Decision) -> None:
+            told(decision)
+            if self._outbox is not None and decision.notices:
+                self._outbox.poke()
+
+        return decided
 
     def do(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something inside this process."""
@@ -251,13 +340,15 @@ class Process:
         self.ready = True
         self.do(for_ever("intake", self._take_alerts, self.clock, self.alerts))
         self.do(self.core.runner.run())
+        if self._outbox is not None:
+            self.do(self._outbox.run(self.clock, poll_s=15.0))
 
     async def _until_done(self, call: Callable[[], Awaitable[Any]]) -> None:
         while True:
             try:
                 await call()
                 return
-            except Exception:
+            except JournalUnavailable:
                 await self.clock.sleep(1.0)
 
     async def _take_alerts(self) -> float:

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import structlog
 
-from tests.sim.scenario import Scenario, draw
+from tests.sim.menu import draw
+from tests.sim.scenario import Scenario
 from tests.sim.world import World
 from tests.support import simloop
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
     seed: int
     violations: tuple[str, ...]
-    trace: tuple[str, ...]
     sometimes: Counter[str]
+    reached: frozenset[str]
+    """What was reached, see `coverage`."""
+    _told: Callable[[], tuple[str, ...]]
+
+    @cached_property
+    def trace(self) -> tuple[str, ...]:
+        return self._told()
+
+
+def replay(seed: int) -> str:
+    """What to type to see it again."""
+    return f"python -m tests.sim {seed} --trace"
 
 
 def run_schedule(seed: int, scenario: Scenario | None = None) -> Result:
@@ -34,11 +47,15 @@ def run_schedule(seed: int, scenario: Scenario | None = None) -> Result:
     before = structlog.get_config()
 
     def heard(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-        if event.get("event") in ("work_failed", "loop_failed") and event.get("exc_info"):
+        if event.get("event") in ("work_failed", "loop_failed", "message_broken") and event.get("exc_info"):
             worlds[0].failed(dict(event))
         raise structlog.DropEvent
 
-    structlog.configure(processors=[heard], cache_logger_on_first_use=False)
+    structlog.configure(
+        processors=[heard],
+        wrapper_class=structlog.make_filtering_bound_logger("ERROR"),
+        cache_logger_on_first_use=False,
+    )
     try:
         with warnings.catch_warnings():
             # A killed process leaves coroutines behind that never began.
@@ -47,5 +64,6 @@ def run_schedule(seed: int, scenario: Scenario | None = None) -> Result:
     finally:
         structlog.configure(**before)
     world = worlds[0]
-    world.store.database.dispose()
-    return Result(seed, tuple(world.checks.violations), tuple(world.trace), world.checks.sometimes)
+
+    checks = world.checks
+    return Result(seed, tuple(checks.violations), checks.sometimes, frozenset(checks.coverage.reached), world.told)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+from sqlalchemy import text as text_of
+
 from remediator.adapters.simulated import LandLater, Reject, Script, VirtualClock
-from remediator.errors import Refused
+from remediator.adapters.sql.journal import SqlJournal
+from remediator.errors import JournalUnavailable, Refused
 from remediator.objects import ObjectRef
+from remediator.people.outbox import Outbox
+from remediator.people.outbox_rows import OutboxMessage
+from remediator.ports import ChatError, MessageRef
 from remediator.remediation.events import Approved, Rejected
 from remediator.remediation.state import State, StepOutcome
 from tests.support.world import World, deployment, queries, restart_playbook
@@ -117,3 +124,63 @@ async def test_a_replica_does_not_ask_again_and_again_for_what_another_one_works
     (taken,) = await world.journal.claim("other", now, lease, 10)
     assert await world.journal.next_due((), "me") == now + lease
     assert await world.journal.next_due((), "other") == taken.due
+
+
+class _Refusing:
+    """Slack is rate limited until `well`."""
+
+    well = False
+
+    async def post(self, channel: str, text: str, blocks: object, *, thread: str = "") -> MessageRef:
+        if not self.well:
+            raise ChatError("429", retry_after_s=30.0)
+        return MessageRef(channel, "1.0")
+
+
+async def test_a_reply_goes_on_waiting_when_its_main_message_was_replaced_before_it_was_sent() -> None:
+    """Seeds 333, 675, 748, 822: the newer message was tried again later, and the reply, which was due, was given up."""
+    journal, now = SqlJournal.in_memory(), VirtualClock().now()
+    chat = _Refusing()
+    outbox = Outbox(journal, chat=chat)  # type: ignore[arg-type]  # nothing is updated here
+
+    def message(kind: str, text: str) -> OutboxMessage:
+        payload = {"text": text, "blocks": []}
+        return OutboxMessage(channel="slack", destination="C1", key="k", kind=kind, payload=payload)  # type: ignore[arg-type]
+
+    await journal.store_messages([message("update", "checking"), message("reply", "checking")], now)
+    await outbox.run_channel("slack", now)
+    await journal.store_messages([message("post", "failed")], now)
+    await outbox.run_channel("slack", now + timedelta(seconds=40))
+    await outbox.run_channel("slack", now + timedelta(seconds=60))
+    chat.well = True
+    for seconds in range(120, 130):
+        await outbox.run_channel("slack", now + timedelta(seconds=seconds))
+    assert await journal.outbox_pending() == 0
+    rows = await journal._writer.read(lambda c: c.execute(text_of("select kind, state from outbox order by id")).all())
+    assert [tuple(row) for row in rows] == [("post", "sent"), ("reply", "sent"), ("post", "superseded")]
+
+
+class _Forgetful:
+    """The store, which does not answer where a message is."""
+
+    def __init__(self, journal: SqlJournal) -> None:
+        self._journal = journal
+
+    def __getattr__(self, name: str):
+        return getattr(self._journal, name)
+
+    async def message_ref(self, key: str) -> None:
+        raise JournalUnavailable("no answer")
+
+
+async def test_a_store_without_an_answer_is_no_try_of_a_message() -> None:
+    """Seeds 321 and 727: it counted as a failed try, and was logged as a defect of the message."""
+    journal, now = SqlJournal.in_memory(), VirtualClock().now()
+    payload = {"text": "hello", "blocks": []}
+    message = OutboxMessage(channel="slack", destination="C1", key="k", kind="post", payload=payload)
+    await journal.store_messages([message], now)
+    outbox = Outbox(_Forgetful(journal), chat=object())  # type: ignore[arg-type]  # it never comes to the chat
+    with pytest.raises(JournalUnavailable):
+        await outbox.run_channel("slack", now)
+    (row,) = await journal.due("slack", now, 10)
+    assert row.tries == 0

@@ -1,4 +1,4 @@
-"""One schedule: processes, store, cluster, Prometheus, Alertmanager, people, and everything that goes wrong."""
+"""One schedule: processes, store, cluster, Prometheus, Alertmanager, Slack, people, and everything that goes wrong."""
 
 from __future__ import annotations
 
@@ -11,30 +11,28 @@ from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
 
-from remediator.actions.render import marker_of
-from remediator.adapters.simulated import NoFaults, RandomFaults, SimulatedCluster
-from remediator.adapters.simulated.status import StatusError
-from remediator.alerts.alert import Alert
-from remediator.alerts.fingerprint import fingerprint
+from remediator.adapters.simulated import NoFaults, SimulatedCluster
 from remediator.guardrails.policy import Policy
 from remediator.objects import ObjectRef
 from remediator.playbooks.catalog import Catalog
-from remediator.playbooks.model import Limits, Mode
-from remediator.ports import MARKER
-from remediator.remediation.events import Approved, Rejected, Snoozed
+from remediator.playbooks.model import Mode
+from remediator.playbooks.projects import Project
 from remediator.remediation.journal import Committed
-from remediator.remediation.state import Remediation, State
+from tests.sim.alertmanager import Alertmanager, Silences
+from tests.sim.faults import ApiFaults
 from tests.sim.invariants import Checks
-from tests.sim.process import Clock, Process, copy_context_of_world
+from tests.sim.people import People, ref
+from tests.sim.playbooks import NAMESPACE, SYSTEM, loaded, workload
+from tests.sim.process import Clock, Outside, Process, copy_context_of_world
 from tests.sim.prometheus import Prometheus
-from tests.sim.scenario import CALM_AT, Incident, Scenario, loaded
+from tests.sim.scenario import SPELLS, Jump, Scenario, Spell
+from tests.sim.slack import Pager, Slack
 from tests.sim.store import Commit, Store
 from tests.support.simloop import SimLoop
 from tests.support.world import deployment
 
-NAMESPACE = "shop"
 LONGEST_S = 4.5 * 3600
-PAUSE_ANNOTATION = "remediator.dev/pause"
+SETTLED_AT = 30.0
 
 
 class World:
@@ -42,7 +40,9 @@ class World:
         self.loop, self.scenario = loop, scenario
         self.rng = random.Random(f"world {scenario.seed}")
         self._context = copy_context_of_world()
-        self.trace: list[str] = []
+        self.trace: list[tuple[float, Any]] = []
+        self.calm = False
+        self.checks = Checks(self)
         self.store = Store(self.rng, lambda: loop.now)
         self.store.on_commit = self._committed
         self.cluster = SimulatedCluster(
@@ -51,63 +51,267 @@ class World:
             schedule=lambda delay, call: loop.call_later(delay, call, context=self._context),
             seed=scenario.seed,
             latency=self._latency,
+            sleep=self._sleep,
         )
-        self.prometheus = Prometheus(lambda: loop.now, self._latency)
-        self.policy = Policy(mode_ceiling=Mode.AUTO, defaults=Limits.model_validate(scenario.limits))
-        self.catalog = Catalog(loaded(name) for name in scenario.playbooks)
+        self.prometheus = Prometheus(lambda: loop.now, self._latency, self._sleep)
+        self.slack = Slack(self.rng, self._travel, self.checks.happened)
+        self.silences = Silences(scenario.silences or [], lambda: loop.now, self._travel)
+        self.alertmanager, self.people = Alertmanager(self), People(self)
+        self.policy = Policy.model_validate(
+            {"mode_ceiling": Mode.AUTO, "defaults": scenario.limits, **scenario.policy},
+        )
+        self.project = scenario.project["name"] if scenario.project else ""
         counter = itertools.count(1)
-        self.ids = lambda: f"r-{next(counter)}"
+        self._outside = Outside(
+            store=self.store,
+            cluster=self.cluster,
+            queries=self.prometheus,
+            silences=self.silences if scenario.silences is not None else None,
+            chat=self.slack if scenario.chat is not None else None,
+            pager=Pager(self._travel),
+            catalog=Catalog(loaded(name, self.project) for name in scenario.playbooks),
+            projects=(Project.model_validate(scenario.project),) if scenario.project else (),
+            policy=self.policy,
+            ids=lambda: f"r-{next(counter)}",
+            on_send=self.checks.sent,
+            on_decision=self.checks.decided,
+        )
         self._starts = itertools.count(1)
         self.processes: list[Process | None] = [None] * scenario.replicas
-        self.people_edit = False
+        self.everybody: list[Process] = []
         self.carried_out: Any = None
         self._note_what_is_ours()
-        self.acknowledged: set[str] = set()
-        self.checks = Checks(self)
-        self.everybody: list[Process] = []
         self.failures: list[str] = []
         self._touched: dict[str, int] = {}
-        self._asked: set[tuple[str, int]] = set()
+        self._happening = 0
+        self._moments: list[tuple[str, asyncio.Future[None]]] = []
 
     # Running
 
     async def run(self) -> None:
         s = self.scenario
-        for name in s.deployments:
-            self.cluster.apply(deployment(name, namespace=NAMESPACE))
+        self.say(f"themes: {', '.join(s.themes)}")
+        for name, kind in s.deployments.items():
+            self.cluster.apply(*workload(name, kind))
             self.prometheus.errors[name] = 9.0
-        self.cluster.apply(deployment("api", namespace="kube-system"))
+        if "elsewhere" in s.playbooks:
+            self.cluster.apply(deployment("api", namespace=SYSTEM))
         self.cluster._world.store.listeners.append(self.checks.changed)
         self.cluster._world.store.listeners.append(self._react)
-        await asyncio.sleep(30.0)
-        self._before = {n: self.cluster.peek(self.ref(n)) for n in s.deployments}
-        self.store.fault_rate = s.store
-        if s.api_writes or s.api_reads:
-            self.cluster.faults = RandomFaults(
-                self.rng, writes=s.api_writes, reads=s.api_reads, late_s=s.late_s, stale_s=s.stale_s
-            )
+        await asyncio.sleep(SETTLED_AT)
+        self._go_wrong()
         for index in range(s.replicas):
             self._start(index)
         for incident in s.incidents:
-            self.spawn(self._alertmanager(incident))
-        for at, mode in s.prometheus:
-            self._at(at, lambda mode=mode: setattr(self.prometheus, "mode", mode))
-        for at, scope, until in s.pauses:
-            self.spawn(self._pause(at, scope, until))
-        for at, what, name in s.edits:
-            self._at(at, lambda what=what, name=name: self._edit(what, name))
-        for at, index, ahead in s.jumps:
-            self._at(at, lambda index=index, ahead=ahead: self._jump(index, ahead))
-        while self.loop.now < CALM_AT and not self.checks.violations:  # noqa: ASYNC110 (virtual time)
-            await asyncio.sleep(5.0)
-        self._calm()
-        while not (self.checks.violations or self._all_over() or self.loop.now > LONGEST_S):  # noqa: ASYNC110
-            await asyncio.sleep(10.0)
-        await asyncio.sleep(70.0)  # whatever was still under way has landed
+            self.happens(self.alertmanager.send(incident))
+        for pause in s.pauses:
+            self.happens(self.people.pause(pause))
+        for edit in s.edits:
+            self._later(edit.at, lambda edit=edit: self.people.edit(edit), after=edit.after)
+        for jump in s.jumps:
+            self._later(jump.at, lambda jump=jump: self._jump(jump))
+        while not (  # noqa: ASYNC110 (virtual time)
+            self.loop.now >= s.calm_at or self.checks.violations or self._all_over()
+        ):
+            await asyncio.sleep(2.0)
+        self._calm_down()
+        while not (  # noqa: ASYNC110
+            self.checks.violations or self._all_over() or self.loop.now > LONGEST_S
+        ):
+            await asyncio.sleep(2.0 if self.loop.now < s.calm_at + 60.0 else 10.0)
+        await asyncio.sleep(s.late_s + 5.0)  # whatever was still under way has landed
         self.checks.at_the_end()
 
-    def say(self, text: str) -> None:
-        self.trace.append(f"{self.loop.now:9.3f} {text}")
+    def say(self, text: Any) -> None:
+        """A text, or a function that makes it if anybody wants to read it."""
+        self.trace.append((self.loop.now, text))
+
+    def told(self) -> tuple[str, ...]:
+        return tuple(f"{at:9.3f} {text() if callable(text) else text}" for at, text in self.trace)
+
+    def failed(self, event: dict[str, object]) -> None:
+        """The product logged an error that it did not expect."""
+        text = "".join(traceback.format_exception(sys.exception()))
+        self.failures.append(f"{event}: {text}")
+        self.say(f"FAILED {self.failures[-1]}")
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        return self.loop.create_task(coroutine, context=self._context)
+
+    def happens(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Something of the world's that must be over before the schedule is."""
+        self._happening += 1
+        self.spawn(coroutine).add_done_callback(self._happened)
+
+    def _happened(self, task: asyncio.Task[Any]) -> None:
+        self._happening -= 1
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.loop.problems.append(f"the world failed: {error!r}")
+
+    def at(self, seconds: float, call: Any) -> None:
+        """`seconds` from now."""
+        self.loop.call_later(seconds, call, context=self._context)
+
+    def _later(self, at: float, call: Any, *, after: str = "") -> None:
+        """The same, but before the schedule may end."""
+
+        async def happen() -> None:
+            await self.moment(at, after)
+            if not self.calm:
+                call()
+
+        self.happens(happen())
+
+    async def moment(self, at: float, after: str) -> None:
+        """Until that time, and then until a commit of the name `after`, or into that state, unless there is none."""
+        await asyncio.sleep(at)
+        if after:
+            waiting = self.loop.create_future()
+            self._moments.append((after, waiting))
+            self.at(max(self.scenario.calm_at - self.loop.now, 0.0), lambda: _release(waiting))
+            await waiting
+
+    def _latency(self) -> float:
+        chance = self.rng.random()
+        if chance < self.scenario.slow_api:
+            return self.rng.uniform(0.1, 3.0)
+        return 0.01 * chance if chance < 0.3 else 0.0
+
+    async def _sleep(self, seconds: float) -> None:
+        """Most ways take no time, but others may run meanwhile."""
+        if seconds:
+            await asyncio.sleep(seconds)
+        elif self.rng.random() < 0.5:
+            await asyncio.sleep(0)
+
+    async def _travel(self) -> None:
+        await self._sleep(self._latency())
+
+    # What goes wrong
+
+    def _go_wrong(self) -> None:
+        s = self.scenario
+        self.store.fault_rate, self.store.latency_s = s.store, s.store_latency_s
+        self.slack.fault_rate = s.chat or 0.0
+        self._api_faults = ApiFaults(
+            self.rng,
+            self.checks.happened,
+            writes=s.api_writes,
+            reads=s.api_reads,
+            late_s=s.late_s,
+            stale_s=s.stale_s,
+            favourite=s.api_favourite,
+        )
+        if s.api_writes or s.api_reads or any(spell.on == "api" for spell in s.spells):
+            self.cluster.faults = self._api_faults
+        for spell in s.spells:
+            self._later(spell.at, lambda spell=spell: self._bewitch(spell), after=spell.after)
+
+    def _bewitch(self, spell: Spell) -> None:
+        self.say(f"{spell.on}: {spell.mode} for {spell.lasts:g} s")
+        self.checks.happened(f"{spell.on} {spell.mode}")
+        self._set_mode(spell.on, spell.mode)
+        self.at(spell.lasts, lambda: self._set_mode(spell.on, "up"))
+
+    def _set_mode(self, on: str, mode: str) -> None:
+        match on:
+            case "store":
+                self.store.mode = mode
+            case "api":
+                self._api_faults.mode = mode
+            case "prometheus":
+                self.prometheus.mode = mode
+            case "alertmanager":
+                self.silences.mode = mode
+            case "slack":
+                self.slack.mode = mode
+            case _:
+                self.prometheus.holds[on] = mode != "up"
+
+    def _jump(self, jump: Jump) -> None:
+        process = self.processes[jump.replica]
+        if process is not None:
+            self.say(f"{process.name}: its clock jumps by {jump.ahead:g} s")
+            self.checks.happened("a clock jumped")
+            process.clock.ahead += timedelta(seconds=jump.ahead)
+
+    def _calm_down(self) -> None:
+        self.say("--- calm")
+        self.calm = True
+        self.cluster.faults = NoFaults()
+        self.scenario.slow_api = 0.0
+        self.store.fault_rate = self.store.latency_s = self.slack.fault_rate = 0.0
+        for on in SPELLS:
+            self._set_mode(on, "up")
+        self.silences.over = True
+        if self.scenario.healed_at_last:
+            self.prometheus.firing.clear()
+            self.prometheus.errors = {}
+        for name in self.scenario.deployments:
+            self.people.unpause(name)
+        for process in self.processes:
+            if process is not None:
+                process.gate.suffer([])
+                process.clock.ahead = timedelta(0)
+
+    def _all_over(self) -> bool:
+        if self._happening:
+            return False
+        (open_,) = self.store.rows("select count(*) from remediations where ended_at is null")[0]
+        (undecided,) = self.store.rows("select count(*) from alerts where undecided_at is not null")[0]
+        return not (open_ or undecided or self._unsent())
+
+    def _unsent(self) -> bool:
+        if self.scenario.chat is None:
+            return False
+        return bool(self.store.rows("select 1 from outbox where state = 'pending' limit 1"))
+
+    # Processes
+
+    def _start(self, index: int) -> None:
+        process = Process(
+            f"p{index}.{next(self._starts)}",
+            self.loop,
+            self.spawn,
+            self._outside,
+            alone=self.scenario.replicas == 1,
+            sends=index == 0,
+            idle=lambda: 20.0 if not self.calm else 60.0,
+        )
+        process.gate.happened = self.checks.happened
+        process.gate.suffer([] if self.calm else self.scenario.troubles[index])
+        process.gate.on_kill = lambda lasts: self._kill(index, process, lasts)
+        self.processes[index] = process
+        self.everybody.append(process)
+        self.say(f"{process.name} starts")
+        process.start()
+
+    def _kill(self, index: int, process: Process, lasts: float) -> None:
+        if self.processes[index] is not process:
+            return
+        self.say(f"{process.name} is killed")
+        self.processes[index] = None
+        process.kill()
+        self.at(lasts, lambda: self._start(index))
+
+    def somebody(self) -> Process | None:
+        """A process that answers."""
+        alive = [p for p in self.processes if p is not None and p.ready and not self.loop.is_frozen(p.name)]
+        return self.rng.choice(alive) if alive else None
+
+    async def ask(self, process: Process, coroutine: Coroutine[Any, Any, Any]) -> bool:
+        """Whether it said yes; it may die or freeze over it, and it may have done it all the same."""
+        task = process.do(coroutine)
+        done, _ = await asyncio.wait({task}, timeout=10.0)
+        if not done:
+            task.add_done_callback(_forget)
+            return False
+        return not task.cancelled() and task.exception() is None
+
+    # What happens to the workloads
+
+    def ref(self, name: str) -> ObjectRef:
+        return ref(name)
 
     def _note_what_is_ours(self) -> None:
         """While the API server carries a request of ours out, `carried_out` is that request."""
@@ -122,105 +326,20 @@ class World:
 
         self.cluster._carry_out = carry_out  # type: ignore[method-assign]
 
-    def failed(self, event: dict[str, object]) -> None:
-        """The product logged an error that it did not expect."""
-        text = "".join(traceback.format_exception(sys.exception()))
-        self.failures.append(f"{event}: {text}")
-        self.say(f"FAILED {self.failures[-1]}")
-
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        return self.loop.create_task(coroutine, context=self._context)
-
-    def _at(self, at: float, call: Any) -> None:
-        self.loop.call_later(at, call, context=self._context)
-
-    def _latency(self) -> float:
-        slow = self.scenario.slow_api
-        if slow and self.rng.random() < slow:
-            return self.rng.uniform(0.1, 3.0)
-        return self.rng.uniform(0.001, 0.01)
-
-    def _calm(self) -> None:
-        self.say("--- calm")
-        self.cluster.faults = NoFaults()
-        self.store.fault_rate = 0.0
-        self.scenario.slow_api = 0.0
-        self.prometheus.mode = "up"
-        if self.scenario.healed_at_last:
-            self.prometheus.firing.clear()
-            self.prometheus.errors = {}
-        for name in self.scenario.deployments:
-            self.cluster.edit(self.ref(name), {"metadata": {"annotations": {PAUSE_ANNOTATION: None}}})
-        for process in self.processes:
-            if process is not None:
-                process.gate.troubles = []
-                process.clock.ahead = timedelta(0)
-
-    def _all_over(self) -> bool:
-        (open_,) = self.store.rows("select count(*) from remediations where ended_at is null")[0]
-        (undecided,) = self.store.rows("select count(*) from alerts where undecided_at is not null")[0]
-        return not open_ and not undecided
-
-    def ref(self, name: str) -> ObjectRef:
-        return ObjectRef("Deployment", NAMESPACE, name)
-
-    # Processes
-
-    def _start(self, index: int) -> None:
-        process = Process(
-            f"p{index}.{next(self._starts)}",
-            self.loop,
-            self.spawn,
-            self.store,
-            self.cluster,
-            self.prometheus,
-            self.catalog,
-            self.policy,
-            self.ids,
-            self.checks.sent,
-            alone=self.scenario.replicas == 1,
-            idle=lambda: 20.0 if self.loop.now < CALM_AT else 60.0,
-        )
-        process.gate.troubles = self.scenario.troubles[index] if self.loop.now < CALM_AT else []
-        process.gate.on_kill = lambda lasts: self._kill(index, process, lasts)
-        self.processes[index] = process
-        self.everybody.append(process)
-        self.say(f"{process.name} starts")
-        process.start()
-
-    def _kill(self, index: int, process: Process, lasts: float) -> None:
-        if self.processes[index] is not process:
-            return
-        self.say(f"{process.name} is killed")
-        self.processes[index] = None
-        process.kill()
-        self._at(lasts, lambda: self._start(index))
-
-    def _jump(self, index: int, ahead: float) -> None:
-        process = self.processes[index]
-        if process is not None:
-            self.say(f"{process.name}: its clock jumps by {ahead:g} s")
-            process.clock.ahead += timedelta(seconds=ahead)
-
-    def alive(self) -> list[Process]:
-        return [p for p in self.processes if p is not None and p.ready and not self.loop.is_frozen(p.name)]
-
-    # What happens to the workloads
-
     def _react(self, change: Any) -> None:
         """Our first write to a workload heals it, or does nothing, or makes it worse."""
         obj = change.after
-        if self.people_edit or obj is None or obj["kind"] != "Deployment" or change.before is None:
+        if self.people.editing or obj is None or obj["kind"] != "Deployment" or change.before is None:
             return
         if change.before["metadata"].get("generation") == obj["metadata"]["generation"]:
             return
         name = obj["metadata"]["name"]
-        if name not in self.scenario.cures:
+        if name not in self.scenario.cures or obj["metadata"]["namespace"] != NAMESPACE:
             return
         turn = self._touched.get(name, 0)
         self._touched[name] = turn + 1
         outcome = self.scenario.cures[name][turn % 6]
-        self._at(self.rng.uniform(0.5, 8.0), lambda: self._heal(name, outcome))
+        self.at(self.rng.uniform(0.5, 8.0), lambda: self._heal(name, outcome))
 
     def _heal(self, name: str, outcome: str) -> None:
         self.say(f"{name}: {outcome}")
@@ -232,189 +351,28 @@ class World:
         elif outcome == "worse":
             self.prometheus.errors[name] = 30.0
 
-    # Alertmanager
-
-    async def _alertmanager(self, incident: Incident) -> None:
-        await asyncio.sleep(incident.at)
-        while True:
-            await self._fires(incident)
-            if incident.again_after is None or self.loop.now > CALM_AT:
-                return
-            await asyncio.sleep(incident.again_after)
-            if self.loop.now > CALM_AT - 60.0:
-                return
-
-    async def _fires(self, incident: Incident) -> None:
-        labels = {
-            "alertname": incident.alertname,
-            "severity": incident.severity,
-            "namespace": NAMESPACE,
-            "deployment": incident.deployment,
-        }
-        key = fingerprint(labels)
-        started = self.loop.now
-        self.prometheus.fire(key, labels)
-        self.prometheus.errors[incident.deployment] = max(9.0, self.prometheus.errors.get(incident.deployment, 0.0))
-        if incident.gone_after is not None:
-            self._at(incident.gone_after, lambda: self.prometheus.firing.pop(key, None))
-        sent = -1e9
-        while self.loop.now < CALM_AT:
-            if key not in self.prometheus.firing:
-                await self._post(labels, started, ended=self.loop.now)
-                return
-            if self.loop.now - sent >= incident.resend:
-                sent = self.loop.now
-                if incident.duplicate:
-                    self.spawn(self._post(labels, started))
-                await self._post(labels, started)
-            await asyncio.sleep(self.rng.uniform(5.0, 15.0))
-
-    async def _post(self, labels: dict[str, str], started: float, ended: float | None = None) -> None:
-        """Until a process has said 200, as Alertmanager does."""
-        at = Clock(self.loop).now()
-        alert = Alert(
-            fingerprint=fingerprint(labels),
-            status="firing" if ended is None else "resolved",
-            labels=labels,
-            starts_at=at - timedelta(seconds=self.loop.now - started),
-            ends_at=None if ended is None else at,
-            cluster="c1",
-        )
-        while True:
-            alive = self.alive()
-            if alive:
-                process = self.rng.choice(alive)
-                task = process.do(process.journal.accept((alert,), process.clock.now()))
-                done, _ = await asyncio.wait({task}, timeout=10.0)
-                if done and not task.cancelled() and task.exception() is None:
-                    self.acknowledged.add(alert.fingerprint)
-                    process.alerts.set()
-                    return
-                if not done:
-                    task.add_done_callback(_forget)
-            await asyncio.sleep(self.rng.uniform(1.0, 10.0))
-
-    # People
+    # Commits
 
     def _committed(self, commit: Commit) -> None:
         r = commit.result.remediation if isinstance(commit.result, Committed) else None
+        who = commit.by or "-"
         if r is not None and r.reason != self.checks.reasons.get(r.id):
             self.checks.reasons[r.id] = r.reason
-            self.say(
-                f"{commit.by or '-'} {r.id} {r.state.value} v{r.version} e{r.epoch} {r.playbook}: {r.reason[:150]}"
-            )
+            self.say(lambda: f"{who} {r.id} {r.state.value} v{r.version} e{r.epoch} {r.playbook}: {r.reason[:150]}")
         elif r is None and commit.name not in ("claim", "renew", "accept"):
-            self.say(f"{commit.by or '-'} {commit.name}: {str(commit.result)[:150]}")
+            self.say(lambda: f"{who} {commit.name}: {str(commit.result)[:150]}")
         self.checks.committed(commit)
-        if r is not None and (r.state is State.AWAITING_APPROVAL or r.waiting_for == "ask"):
-            turn = (r.id, r.step * 100 + len(r.consents))
-            if turn not in self._asked:
-                self._asked.add(turn)
-                self.spawn(self._answer(r))
+        if r is not None:
+            self.people.see(r)
+        state = r.state.value if r is not None else ""
+        for after, waiting in self._moments:
+            if after in (commit.name, state):
+                _release(waiting)
 
-    async def _answer(self, r: Remediation) -> None:
-        """A person clicks some time later, perhaps twice, perhaps on an old message, perhaps too late."""
-        await asyncio.sleep(self.rng.choice((0.5, 3.0, 30.0, 100.0, 175.0, 181.0, 200.0)))
-        who = self.rng.choice(("ann", "bob", "cyd", "dan"))
-        now = Clock(self.loop).now()
-        event: Any = Approved(who=who, digest=r.digest)
-        if self.rng.random() > self.scenario.people:
-            event = self.rng.choice(
-                (
-                    None,
-                    Rejected(who=who),
-                    Snoozed(who=who, until=now + timedelta(minutes=2)),
-                    Approved(who=who, digest="0" * 64),
-                )
-            )
-        for _ in range(self.rng.choice((1, 1, 2)) if event is not None else 0):
-            await self._click(r.id, event)
 
-    async def _click(self, remediation_id: str, event: Any) -> None:
-        for _ in range(5):
-            alive = self.alive()
-            if alive:
-                process = self.rng.choice(alive)
-                self.say(f"person: {type(event).__name__} {remediation_id} at {process.name}")
-                task = process.do(process.core.runner.apply_from_person(remediation_id, event))
-                done, _ = await asyncio.wait({task}, timeout=10.0)
-                if done and not task.cancelled() and task.exception() is None:
-                    return
-                if not done:
-                    task.add_done_callback(_forget)
-            await asyncio.sleep(3.0)
-
-    async def _pause(self, at: float, scope: str, until: float) -> None:
-        await asyncio.sleep(at)
-        name = self.rng.choice(self.scenario.deployments)
-        text = {
-            "everything": "everything",
-            "playbook": f"playbook:{self.rng.choice(self.scenario.playbooks)}",
-            "target": f"target:c1/{self.ref(name).key}",
-            "namespace": f"namespace:c1/{NAMESPACE}",
-        }[scope]
-        while self.loop.now < CALM_AT:
-            alive = self.alive()
-            if alive:
-                process = self.rng.choice(alive)
-                now = process.clock.now()
-                task = process.do(process.journal.pause(text, "ann", "hands off", None, now))
-                await asyncio.wait({task}, timeout=10.0)
-                task.add_done_callback(_forget)
-                if task.done() and not task.cancelled() and task.exception() is None:
-                    break
-            await asyncio.sleep(1.0)
-        await asyncio.sleep(max(until - self.loop.now, 0.0))
-        while rows := self.store.rows("select id from pauses where scope = ? and ended_at is null", text):
-            for (row,) in rows:
-                for process in self.alive()[:1]:
-                    task = process.do(process.journal.resume(f"p-{row}", "ann", process.clock.now()))
-                    await asyncio.wait({task}, timeout=10.0)
-                    task.add_done_callback(_forget)
-            await asyncio.sleep(1.0)
-
-    def _edit(self, what: str, name: str) -> None:
-        """Somebody works on the object by hand."""
-        ref = self.ref(name)
-        now = self.cluster.peek(ref)
-        assert now is not None
-        self.say(f"person: {what} {name}")
-        self.people_edit = True
-        try:
-            match what:
-                case "scale":
-                    self.cluster.edit(ref, {"spec": {"replicas": self.rng.choice((2, 4, 7))}})
-                case "annotate":
-                    self.cluster.edit(ref, {"metadata": {"annotations": {"note": str(self.loop.now)}}})
-                case "image":
-                    container = {"name": "app", "image": f"shop/api:{self.rng.randint(2, 9)}"}
-                    self.cluster.edit(ref, {"spec": {"template": {"spec": {"containers": [container]}}}})
-                case "old-marker":
-                    old = [m for m in self.checks.markers.get(name, []) if m != marker_of(now)]
-                    marker = self.rng.choice(old) if old else None
-                    patch: dict[str, Any] = {"metadata": {"annotations": {MARKER: marker}}}
-                    if self.rng.random() < 0.7:  # as `kubectl rollout undo` does
-                        patch["spec"] = {"template": {"metadata": {"annotations": {"undone": str(self.loop.now)}}}}
-                    self.cluster.edit(ref, patch)
-                case "delete-pod":
-                    pods = self.cluster.all("Pod", NAMESPACE)
-                    if pods:
-                        pod = self.rng.choice(pods)["metadata"]["name"]
-                        self.cluster.delete(ObjectRef("Pod", NAMESPACE, pod))
-                case "pause":
-                    self.cluster.edit(ref, {"metadata": {"annotations": {PAUSE_ANNOTATION: "mine"}}})
-                    self._at(40.0, lambda: self._unpause(name))
-                case _:
-                    self.cluster.set_status(ref, conditions=[{"type": "Noise", "status": str(self.loop.now)}])
-        except StatusError as exc:
-            self.say(f"person: {exc}")
-        finally:
-            self.people_edit = False
-
-    def _unpause(self, name: str) -> None:
-        self.people_edit = True
-        self.cluster.edit(self.ref(name), {"metadata": {"annotations": {PAUSE_ANNOTATION: None}}})
-        self.people_edit = False
+def _release(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _forget(task: asyncio.Task[Any]) -> None:

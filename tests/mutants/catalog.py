@@ -1,0 +1,11 @@
+"""Every mutant, by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.mutants import of_attempts, of_guards, of_people, of_proof, of_store
+from tests.mutants.mutant import Mutant
+
+ALL: tuple[Mutant, ...] = (*of_guards.ALL, *of_attempts.ALL, *of_people.ALL, *of_proof.ALL, *of_store.ALL)
+BY_NAME: Mapping[str, Mutant] = {mutant.name: mutant for mutant in ALL}
