@@ -60,6 +60,12 @@ def _problems(playbook: Playbook, policy: Policy) -> Iterator[str]:
             f"guardrails.failure_domain.label: the operator has fixed it to {' or '.join(sorted(fixed))}; "
             "write that, or remove it"
         )
+    elif label and label not in (named := policy.domain_labels()):
+        yield (
+            f"guardrails.failure_domain.label: {label} is none that the operator has named; a label that every node "
+            f"shares, or none has, would switch the guardrail off. Write {' or '.join(sorted(named))}, or ask the "
+            "operator for defaults.failure_domain.label"
+        )
     if playbook.guardrails.windows is not None:
         yield from zone_problems(playbook.guardrails.windows, policy.zone, "guardrails.windows")
 

@@ -24,7 +24,7 @@ def check(facts: Facts) -> Verdict:
     """A step's targets count together: their requests follow each other, but what they start goes on."""
     label, most = facts.limits.failure_domain_label, facts.limits.failure_domain_max
     if facts.targets and all(target.domains is None for target in facts.targets):
-        return not_applicable(NAME, f"no node of the target carries {label}")
+        return not_applicable(NAME, f"no node of the target carries {label}, or we may not read nodes")
     steps = {target.step for target in facts.targets}
     ours = [_ours([target for target in facts.targets if target.step == step]) for step in sorted(steps)]
     others = _others(facts)

@@ -63,6 +63,14 @@ class Policy(Rules):
         said += [(f"policy.environments[{e.name}].windows", e.windows) for e in self.environments]
         return tuple((where, windows) for where, windows in said if windows is not None)
 
+    def domain_labels(self) -> frozenset[str]:
+        """Labels of failure domains that playbooks may name: the shipped one, and those that the operator has written."""
+        said = [self.defaults, self.ceilings, *(s.defaults for s in self.severities.values())]
+        for environment in self.environments:
+            said += [environment.defaults, environment.ceilings]
+        written = (numbers.failure_domain.label for numbers in said if numbers.failure_domain)
+        return frozenset({FAILURE_DOMAIN_LABEL, *(label for label in written if label)})
+
     def environment_at(self, place: Place) -> Environment | None:
         """The first one that matches; the one decided before, where it was."""
         if place.environment is not None:

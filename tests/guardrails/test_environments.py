@@ -348,9 +348,18 @@ def test_the_operator_may_fix_the_label_of_failure_domains():
     assert limits_in_force(own, fixed).failure_domain_label == "example.com/room"
     assert "the operator has fixed it to example.com/room" in over_ceiling(own, fixed)[0]
     preset = policy(defaults={"failure_domain": {"label": "example.com/room"}})
-    assert limits_in_force(own, preset).failure_domain_label == "example.com/rack"
     assert limits_in_force(playbook(), preset).failure_domain_label == "example.com/room"
-    assert over_ceiling(own, preset) == ()
+    zone = playbook(guardrails={"failure_domain": {"label": "topology.kubernetes.io/zone"}})
+    assert limits_in_force(zone, preset).failure_domain_label == "topology.kubernetes.io/zone"
+    assert over_ceiling(zone, preset) == ()
+
+
+def test_a_playbook_chooses_among_the_labels_that_the_operator_has_named():
+    """`kubernetes.io/os` is the same on every node, so that nothing would ever be in two domains."""
+    own = playbook(guardrails={"failure_domain": {"label": "kubernetes.io/os"}})
+    (said,) = over_ceiling(own, policy(severities={"critical": {"defaults": {"failure_domain": {"label": "x/rack"}}}}))
+    assert "kubernetes.io/os is none that the operator has named" in said
+    assert "Write topology.kubernetes.io/zone or x/rack" in said
 
 
 # --- what adds up -------------------------------------------------------------------------------------------------

@@ -192,6 +192,8 @@ async def test_27_an_acknowledged_alert_is_never_lost(name: str, when: str) -> N
     verdicts = {a.alert.fingerprint: a.verdict for a in await world.journal.recent_alerts(100)}
     assert len(acknowledged) >= 5
     assert all(verdicts.get(fingerprint) for fingerprint in acknowledged)
+    ours = [a.verdict.partition(":")[0] for a in await world.journal.recent_alerts(100) if a.alert.name == "Stuck"]
+    assert set(ours) <= {"remediation", "joined"}
     assert all(r.ended for r in await world.all())
 
 

@@ -736,7 +736,6 @@ ROWS = (
         ", playbook_scope(r.playbook)]",
         "]",
         ONCE,
-        "tests/invariants",
     ),
     cut(
         "pause-of-the-namespace",

@@ -38,7 +38,7 @@ def undoing(*effects: Done, steps: str = "all", step: int = 2) -> tuple[list[int
     """Which steps are taken back, in order, and what stops it."""
     spec = playbook(steps=[UP] * 4, undo={"steps": steps})
     left, barrier = conditions.undo_of(remediation(State.ACTING, spec=spec, step=step, done=effects))
-    return [x.changes[0].after for x in left], barrier  # type: ignore[misc]
+    return [x.changes[0].after for x in left], barrier
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ Calls that are under way live on outside: a request of a dead process may still 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,11 +18,13 @@ from remediator.adapters.simulated.clock import START
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.errors import JournalUnavailable
 from remediator.guardrails.policy import Policy
+from remediator.guardrails.verdict import Verdict
 from remediator.people.outbox import Outbox
 from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.projects import Project
 from remediator.remediation.assembly import Core, Ports, Settings, assemble
 from remediator.remediation.draft import Decision
+from remediator.remediation.state import Remediation
 from remediator.upkeep import for_ever
 from tests.sim.alertmanager import Silences
 from tests.sim.scenario import Trouble
@@ -272,6 +274,7 @@ class Outside:
     ids: Callable[[], str]
     on_send: Callable[[str, Any], None]
     on_decision: Callable[[Decision], None]
+    on_verdicts: Callable[[Sequence[Verdict]], None]
 
 
 class Process:
@@ -318,6 +321,18 @@ class Process:
             on_frozen=lambda gap: gate.on_kill(1.0),
             actions=ACTIONS,
         )
+        self._hear(outside.on_verdicts)
+
+    def _hear(self, judged: Callable[[Sequence[Verdict]], None]) -> None:
+        """Of the guardrails' answers at the last look, which no event carries."""
+        real = self.core.planner.guard
+
+        async def guard(r: Remediation) -> tuple[Verdict, ...]:
+            verdicts = await real(r)
+            judged(verdicts)
+            return verdicts
+
+        self.core.planner.guard = guard  # type: ignore[method-assign]
 
     def _decided(self, told: Callable[[Decision], None]) -> Callable[[Decision], None]:
         def decided(decision: Decision) -> None:

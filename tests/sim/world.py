@@ -75,6 +75,7 @@ class World:
             ids=lambda: f"r-{next(counter)}",
             on_send=self.checks.sent,
             on_decision=self.checks.decided,
+            on_verdicts=self.checks.coverage.judged,
         )
         self._starts = itertools.count(1)
         self.processes: list[Process | None] = [None] * scenario.replicas
