@@ -81,7 +81,10 @@ def test_it_says_who_and_where():
         "shop/api in a, Deployment shop/web in b). Passes with targets in fewer; the others can be a step of their own."
     )
     rack = EffectiveLimits(failure_domain_label="rack")
-    assert failure_domain.check(facts(at(None), limits=rack)).reason == "no node of the target carries rack, or we may not read nodes"
+    assert (
+        failure_domain.check(facts(at(None), limits=rack)).reason
+        == "no node of the target carries rack, or we may not read nodes"
+    )
     assert failure_domain.check(facts(at(A), limits=rack)).reason == "rack a; at most 1 at the same time"
     assert failure_domain.check(facts(at(SPREAD))).reason.startswith("spread over several, or nowhere yet")
 

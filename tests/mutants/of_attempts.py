@@ -735,6 +735,7 @@ ROWS = (
         "remediation.pausing:pause_scopes",
         ", playbook_scope(r.playbook)]",
         "]",
+        EFFECTOR + "::test_a_pause_of_anything_that_is_touched_covers",
         ONCE,
     ),
     cut(
@@ -743,6 +744,7 @@ ROWS = (
         "remediation.pausing:pause_scopes",
         "scopes.append(namespace_scope(r.cluster, ref.namespace))",
         "pass",
+        EFFECTOR + "::test_a_pause_of_anything_that_is_touched_covers",
         ONCE,
     ),
     cut(
@@ -751,7 +753,15 @@ ROWS = (
         "remediation.pausing:pause_scopes",
         "scopes.append(target_scope(r.cluster, ref.key))",
         "pass",
-        ONCE,
+        EFFECTOR,
+    ),
+    cut(
+        "pause-of-the-very-pod",
+        "a pause of the pod that was chosen covers",
+        "remediation.effector:_covering",
+        "(*pause_scopes(r), target_scope(r.cluster, ref.key))",
+        "pause_scopes(r)",
+        EFFECTOR,
     ),
     cut(
         "pause-of-what-is-written",

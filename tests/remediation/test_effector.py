@@ -426,6 +426,22 @@ def test_a_pause_of_anything_that_is_touched_covers() -> None:
     }
 
 
+async def test_a_pause_of_the_very_pod_that_was_chosen_refuses_the_row() -> None:
+    """No plan knows which one it will be."""
+    world = ready(STEPS["evict"])
+    real = world.journal.record_attempt
+
+    async def record_attempt(attempt: Any, now: datetime) -> Any:
+        await world.journal.pause(f"target:c1/{attempt.request.ref.key}", "ann", "mine", None, now)
+        return await real(attempt, now)
+
+    world.journal.record_attempt = record_attempt  # type: ignore[method-assign]
+    await world.alert(pod=world.cluster.all("Pod", "shop")[0]["metadata"]["name"])
+    await world.run_for(5)
+    assert world.writes() == []
+    assert all([not await world.journal.attempts(r.id) for r in await world.all()])
+
+
 # --- sampling --------------------------------------------------------------------------------------------------------
 
 

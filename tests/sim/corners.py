@@ -92,6 +92,15 @@ def _no_word_of_an_undo(s: Scenario, rng: random.Random) -> None:
         s.edits.append(Edit(0.0, "status", "api", after="uncertain"))
 
 
+def _a_zombie(s: Scenario, rng: random.Random) -> None:
+    """It stops around its attempt; when it goes on, somebody else has taken over, and perhaps finished."""
+    playbook, alertname = rng.choice((("scale", "B"), ("restart", "A"), ("evict", "C"), ("two-steps", "C")))
+    _scene(s, playbook, alertname, rng.choice(("heals", "nothing", "worse")))
+    s.replicas = 2
+    call, when = rng.choice(("get", "reserve", "record_attempt", "write")), rng.choice(("before", "during", "after"))
+    s.troubles = [[Trouble("freeze", call, rng.choice((1, 1, 2)), when, rng.uniform(10.0, 30.0))] for _ in range(2)]
+
+
 def _away_while_verifying(s: Scenario, rng: random.Random) -> None:
     _scene(s, "scale", "B", rng.choice(("heals", "nothing")))
     # Until the next sample says that it took too long, or until nobody has sampled for more than two hours.
@@ -156,6 +165,7 @@ CORNERS: tuple[Corner, ...] = (
     _conflicts,
     _no_word,
     *[_no_word_of_an_undo] * 4,
+    *[_a_zombie] * 3,
     _away_while_verifying,
     _blind_while_verifying,
     _a_race_for_the_slot,

@@ -100,6 +100,12 @@ class Checks:
     def _attempted(self, commit: Commit, attempt: Attempt) -> None:
         self._rows.append(Row(attempt, commit.at, commit.by))
         r = self.latest[attempt.remediation_id]
+        rows = self.world.store.rows
+        ((epoch,),) = rows("select epoch from remediations where id = ?", r.id)
+        if attempt.epoch != epoch:
+            self.broken(5, f"attempt row of {attempt.effect_id} with epoch {attempt.epoch}, {epoch} is in force")
+        if not rows("select 1 from reservations where held_by = ? and released_at is null", r.id):
+            self.broken(7, f"attempt row of {attempt.effect_id} without a reservation")
         covering = set(self._live.values()) & set(pause_scopes(r))
         if covering:
             self.broken(13, f"attempt row of {attempt.effect_id} although {covering} is paused")
