@@ -64,7 +64,7 @@ class Policy(Rules):
         return tuple((where, windows) for where, windows in said if windows is not None)
 
     def domain_labels(self) -> frozenset[str]:
-        """Labels of failure domains that playbooks may name: the shipped one, and those that the operator has written."""
+        """Labels of failure domains that playbooks may name: the shipped one, and those that the operator wrote."""
         said = [self.defaults, self.ceilings, *(s.defaults for s in self.severities.values())]
         for environment in self.environments:
             said += [environment.defaults, environment.ceilings]
