@@ -243,6 +243,8 @@ class Runner:
                 fresh = await self._journal.get(r.id)
                 if fresh is None or fresh.epoch != r.epoch or not isinstance(event, SAME_EVENT_AGAIN):
                     raise
+                if fresh.version == r.version:
+                    raise  # nobody has moved it: it is not ours any more, and asking again would never end
                 r = fresh
 
     async def apply_from_person(self, remediation_id: str, event: Event) -> Decision | None:

@@ -22,7 +22,8 @@ from remediator.errors import CannotSee, Conflict, Refused, Unavailable
 from remediator.objects import ObjectRef, annotations_of
 from remediator.playbooks.catalog import Catalog
 from remediator.ports import ABANDONED, MARKER
-from remediator.remediation.events import Approved, Rejected
+from remediator.remediation.events import Acted, Approved, Rejected
+from remediator.remediation.journal import StaleRemediation
 from remediator.remediation.state import State, StepOutcome
 from tests.support.world import World, deployment, load, queries, restart_playbook
 
@@ -645,3 +646,23 @@ async def test_an_autoscaler_that_owns_the_replicas_gets_another_bound() -> None
     assert world.writes() == [("patch", "HorizontalPodAutoscaler shop/api")]
     await world.run_for(20)  # the autoscaler's own sync
     assert world.replicas() == 5
+
+
+async def test_what_is_not_ours_any_more_is_dropped_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row has not moved, its holder has: the same event would be refused again and again, for ever."""
+    world = World(restart_playbook(mode="approve"))
+    world.cluster.apply(deployment())
+    world.settle()
+    await world.alert()
+    r = await world.run_until("awaiting_approval")
+    asked: list[object] = []
+
+    async def refused(*args: object, **options: object) -> None:
+        asked.append(args)
+        assert len(asked) < 5, "it goes round and round"
+        raise StaleRemediation("held by another process")
+
+    monkeypatch.setattr(world.journal, "commit", refused)
+    with pytest.raises(StaleRemediation):
+        await world.core.runner.apply(r, Acted(effect_id=r.effect_id, answer="busy"))
+    assert len(asked) == 1

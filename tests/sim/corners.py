@@ -98,7 +98,7 @@ def _a_zombie(s: Scenario, rng: random.Random) -> None:
     _scene(s, playbook, alertname, rng.choice(("heals", "nothing", "worse")))
     s.replicas = 2
     call, when = rng.choice(("get", "reserve", "record_attempt", "write")), rng.choice(("before", "during", "after"))
-    s.troubles = [[Trouble("freeze", call, rng.choice((1, 1, 2)), when, rng.uniform(10.0, 30.0))] for _ in range(2)]
+    s.troubles = [[Trouble("freeze", call, rng.choice((1, 1, 2)), when, rng.uniform(20.0, 60.0))] for _ in range(2)]
 
 
 def _away_while_verifying(s: Scenario, rng: random.Random) -> None:

@@ -46,6 +46,7 @@ def _database() -> tuple[SqliteMemory, Connection]:
 def _empty() -> tuple[SqliteMemory, Connection]:
     """As new: no rows, and counting from the beginning."""
     database, connection = _database()
+    connection.rollback()  # of a schedule that was broken off
     with connection.begin():
         for statement in _WIPE:
             statement.execute(connection)

@@ -18,6 +18,8 @@ PROCESS: ContextVar[str] = ContextVar("process", default="")
 
 KEPT_DONE = 64
 """Finished tasks that are forgotten together."""
+MOST_STEPS = 3_000_000
+"""Callbacks of one world. The largest ones need a tenth of it; more is somebody who goes round and round."""
 
 
 class Handle:
@@ -52,6 +54,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._ready = []
         self._timers: list[tuple[float, int, Handle]] = []
         self._timer_ids = 0
+        self._left = MOST_STEPS
         self.problems: list[str] = []
         self.set_exception_handler(self._note)
         self._tasks_of: dict[str, list[asyncio.Task[Any]]] = {}
@@ -103,6 +106,10 @@ class SimLoop(asyncio.BaseEventLoop):
         while timers and timers[0][0] <= self.now:
             self._ready.append(heapq.heappop(timers)[2])
         batch, self._ready = self._ready, []
+        self._left -= len(batch)
+        if self._left < 0:
+            self._left = MOST_STEPS  # for tidying up
+            raise RuntimeError(f"no rest: {MOST_STEPS} callbacks, and it is {self.now:.3f} s")
         if len(batch) > 1:
             self._shuffle(batch)
         frozen, strikes = self._frozen, self._strikes
