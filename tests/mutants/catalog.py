@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.mutants import of_attempts, of_guards, of_people, of_proof, of_store
+from tests.mutants import of_attempts, of_guards, of_people, of_proof, of_requests, of_rows, of_store
 from tests.mutants.mutant import Mutant
 
-ALL: tuple[Mutant, ...] = (*of_guards.ALL, *of_attempts.ALL, *of_people.ALL, *of_proof.ALL, *of_store.ALL)
+ALL: tuple[Mutant, ...] = (
+    *of_guards.ALL,
+    *of_requests.ALL,
+    *of_attempts.ALL,
+    *of_rows.ALL,
+    *of_people.ALL,
+    *of_proof.ALL,
+    *of_store.ALL,
+)
 BY_NAME: Mapping[str, Mutant] = {mutant.name: mutant for mutant in ALL}
