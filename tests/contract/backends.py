@@ -30,7 +30,7 @@ class Backend(Protocol):
     cluster: Cluster
     namespace: str
 
-    async def settle(self, holds: Condition, *, within_s: float = 20.0) -> None:
+    async def settle(self, holds: Condition, *, within_s: float = 60.0) -> None:
         """Let the cluster work until the condition holds. Raises: TimeoutError."""
         ...
 
@@ -98,7 +98,7 @@ class Real:
     async def connect(cls, plane: ControlPlane, namespace: str) -> Real:
         return cls(plane, namespace, await KubernetesCluster.connect("test", kubeconfig=plane.kubeconfig))
 
-    async def settle(self, holds: Condition, *, within_s: float = 20.0) -> None:
+    async def settle(self, holds: Condition, *, within_s: float = 60.0) -> None:
         async with asyncio.timeout(within_s):
             while not await holds():  # noqa: ASYNC110 there is no event to wait for but the API server's own
                 await asyncio.sleep(0.05)
@@ -181,7 +181,7 @@ class Bench:
     async def list(self, kind: str, **selectors: str) -> list[Object]:
         return list((await self.cluster.list(kind, self.namespace, **selectors)).items)
 
-    async def settle(self, holds: Condition, *, within_s: float = 20.0) -> None:
+    async def settle(self, holds: Condition, *, within_s: float = 60.0) -> None:
         await self.backend.settle(holds, within_s=within_s)
 
     async def running(self, manifest: Mapping[str, Any]) -> Object:
