@@ -98,6 +98,20 @@ async def test_nothing_is_applied_in_another_epoch() -> None:
         await world.core.runner.apply(r, Acted(effect_id=r.effect_id, answer="done"))
 
 
+async def test_nothing_is_applied_in_another_epoch_of_our_own() -> None:
+    """Lost and claimed again by the same process: what its first task still says belongs to the epoch that ended."""
+    world = ready(store_faults=At("reserve", "after", crash))
+    await world.alert()
+    await world.turn()
+    r = await world.newest()
+    await world.journal.takeover("test-2")
+    (again,) = await world.journal.claim("test-1", world.clock.now(), LEASE, 10)
+    assert again.epoch > r.epoch
+    await world.core.runner.apply_from_person(r.id, Joined(alerts=()))  # it also moved meanwhile
+    with pytest.raises(StaleRemediation):
+        await world.core.runner.apply(r, Acted(effect_id=r.effect_id, answer="done"))
+
+
 async def test_what_stays_true_is_applied_to_a_remediation_that_moved() -> None:
     """An alert joined while an effect was under way: its answer counts, but nothing that was decided by a look."""
     world = ready()
