@@ -1,0 +1,12 @@
+"""Incidents of pagers, by the episode that they belong to."""
+
+from __future__ import annotations
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
