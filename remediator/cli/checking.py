@@ -79,12 +79,18 @@ def check(
         raise typer.Exit(NO)
 
 
-def schema() -> None:
+def schema(
+    tests: Annotated[bool, typer.Option("--test", help="Of playbook tests, see `remediator test`.")] = False,
+) -> None:
     """Print the JSON Schema of playbooks, for completion in editors."""
     from remediator.actions.registry import load_actions
     from remediator.cli.screen import print_json
+    from remediator.playbook_tests.schema import schema_of_tests
     from remediator.playbooks.schema import playbook_schema
 
+    if tests:
+        print_json(schema_of_tests())
+        return
     checks, collectors = _kinds()
     print_json(playbook_schema(load_actions(), checks, collectors))
 
