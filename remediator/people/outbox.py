@@ -1,19 +1,24 @@
-"""Sends what the outbox holds: at least once, in order per key, paced per destination, no channel behind another.
+"""Sends what the outbox holds: at least once, in order per key, paced per limit, no channel behind another.
 
 Nothing here waits: `run_channel` looks at what is due at `now`, sends it, writes down how it went and says when to come
 back. `run` is the loop around it. Retries are due times in the store, so a restart forgets none; only the pacing is in
 memory, and losing it costs at most a 429.
 
 At least once: Slack knows no idempotency key, so a post whose answer got lost is posted again. Updates then go to the
-second one; the first stays as it was. A crash between a post and its record does the same. PagerDuty deduplicates.
+second one; the first stays as it was, and its buttons do nothing. PagerDuty deduplicates.
+
+Never back to an older state: one worker holds a key while it sends, newer states take the place of older ones that
+still wait, and a retry sends the newest. What is left is a call without an answer, which may land after a newer one:
+after each of those the store sends the newest state once more, when nothing can be under way any longer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Literal
@@ -21,9 +26,11 @@ from typing import Literal
 import structlog
 
 from remediator.errors import JournalUnavailable
-from remediator.people.messages import CONTINUED
-from remediator.people.outbox_rows import CHANNELS, OutboxChannel, OutboxRow, OutboxStore, Sending, next_of_key
-from remediator.ports import Chat, ChatError, Clock, MessageRef, Pager
+from remediator.people.carrier import Carrier, Lanes
+from remediator.people.coalescing import next_of_key
+from remediator.people.lanes import Traffic
+from remediator.people.outbox_rows import OutboxRow, OutboxStore, Sending
+from remediator.ports import ChatError, Clock, MessageRef
 
 log = structlog.get_logger(__name__)
 
@@ -31,71 +38,48 @@ MESSAGE_RETRIED = "message_retried"
 MESSAGE_BROKEN = "message_broken"
 MESSAGE_FAILED = "message_failed"
 MESSAGE_GETS_SUCCESSOR = "message_gets_successor"
-MESSAGE_NOT_CLOSED = "message_not_closed"
+MESSAGES_UNSERVED = "messages_unserved"
+HOLD_LOST = "outbox_hold_lost"
 OUTBOX_STALLED = "outbox_stalled"
 
 Result = Literal["sent", "retried", "failed", "superseded"]
 """How one row went; a metric label."""
 
+HOLD = timedelta(seconds=60)
+DELIVERY = timedelta(seconds=30)
+"""A delivery is cut off after this, and does not start later than this after its hold did: it ends within the hold."""
+BEHIND = timedelta(seconds=10)
+"""A channel whose replies wait longer than this is at its limit."""
+UNSERVED_AFTER = timedelta(hours=1)
+"""Time to notice and to bring back a section that was removed from the configuration."""
+UNSERVED = "the configuration has no section for this channel any more: restore it, or accept that these are not sent"
+_UNSERVED_EVERY_S = 60.0
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How fast a channel may go, and how patient it is."""
-
-    gap: timedelta
-    """Shortest time between two calls for one destination."""
-    first_retry: timedelta
-    longest_retry: timedelta
-    give_up_after: timedelta = timedelta(hours=24)
-    """Age at which a message is worth less than the trouble; logged and counted as failed."""
-
-    def backoff(self, tries: int) -> timedelta:
-        """Doubled with each try, up to the longest."""
-        factor: int = 2 ** min(tries, 20)
-        return min(self.longest_retry, self.first_retry * factor)
-
-
-PACES: Mapping[OutboxChannel, Pace] = {
-    # Slack allows about one message a second in a channel
-    "slack": Pace(gap=timedelta(seconds=1), first_retry=timedelta(seconds=1), longest_retry=timedelta(minutes=1)),
-    # PagerDuty takes about 120 events a minute for a routing key, and asks for retries 30 s apart
-    "pagerduty": Pace(
-        gap=timedelta(seconds=0.5), first_retry=timedelta(seconds=5), longest_retry=timedelta(seconds=60)
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Pause:
-    """A destination that is left alone until then. `since` shows a wall clock that was set back."""
-
-    since: datetime
-    until: datetime
+_RANKS = {"post": 0, "event": 0, "update": 1, "again": 1, "reply": 2}
 
 
 class Outbox:
-    """The worker. One per store; `report` is told how each row went, for metrics."""
+    """One worker; `carriers` by channel. `report` is told how each row went, for metrics."""
 
     def __init__(
         self,
         store: OutboxStore,
+        carriers: Mapping[str, Carrier],
         *,
-        chat: Chat | None = None,
-        pagers: Mapping[str, Pager] | None = None,
-        paces: Mapping[OutboxChannel, Pace] = PACES,
-        report: Callable[[OutboxChannel, Result], None] = lambda channel, result: None,
-        page_size: int = 200,
+        report: Callable[[str, Result], None] = lambda channel, result: None,
+        page_size: int = 20,
     ) -> None:
         self._store = store
-        self._chat = chat
-        self._pagers = pagers or {}
-        self._paces = paces
+        self._carriers = carriers
         self._report = report
         self._page_size = page_size
-        self._pauses: dict[tuple[OutboxChannel, str], _Pause] = {}
+        self._traffic = Traffic()
+        self._me = secrets.token_hex(8)
+        self._boot: Callable[[], float] = lambda: 0.0
+        """Seconds that pass meanwhile; who calls `run_channel` with times of his own says that none do."""
         self._unrecorded: dict[int, MessageRef | None] = {}
         """Delivered, but the store did not take the record: recorded first thing, never delivered again."""
-        self._pokes = {channel: asyncio.Event() for channel in CHANNELS}
+        self._pokes = {channel: asyncio.Event() for channel in carriers}
 
     def poke(self) -> None:
         """Something was stored: look now."""
@@ -104,11 +88,13 @@ class Outbox:
 
     async def run(self, clock: Clock, *, poll_s: float = 1.0) -> None:
         """Work until cancelled. Channels have a loop each, so that one that hangs holds up nobody else."""
+        self._boot = clock.boot
         async with asyncio.TaskGroup() as loops:
-            for channel in CHANNELS:
+            for channel in self._carriers:
                 loops.create_task(self._run_channel_forever(channel, clock, poll_s))
+            loops.create_task(self._give_up_unserved_forever(clock))
 
-    async def _run_channel_forever(self, channel: OutboxChannel, clock: Clock, poll_s: float) -> None:
+    async def _run_channel_forever(self, channel: str, clock: Clock, poll_s: float) -> None:
         poke = self._pokes[channel]
         while True:
             poke.clear()
@@ -123,115 +109,151 @@ class Outbox:
                 async with asyncio.timeout(wait_s):
                     await poke.wait()
 
+    async def _give_up_unserved_forever(self, clock: Clock) -> None:
+        while True:
+            with contextlib.suppress(JournalUnavailable):
+                await self.give_up_unserved(clock.now())
+            await clock.sleep(_UNSERVED_EVERY_S)
+
+    async def give_up_unserved(self, now: datetime) -> None:
+        """What waits for a channel that nobody serves becomes dead letters: the operator who removed a section sees
+        it. Raises: JournalUnavailable."""
+        given_up = await self._store.abandon(tuple(self._carriers), now - UNSERVED_AFTER, UNSERVED, now)
+        for channel, count in given_up.items():
+            log.error(MESSAGES_UNSERVED, channel=channel, messages=count)
+            for _ in range(count):
+                self._report(channel, "failed")
+
     async def run_once(self, now: datetime) -> datetime | None:
         """One look at every channel; see `run_channel`."""
-        times = await asyncio.gather(*(self.run_channel(channel, now) for channel in CHANNELS))
+        times = await asyncio.gather(*(self.run_channel(channel, now) for channel in self._carriers))
         return min((time for time in times if time is not None), default=None)
 
-    async def run_channel(self, channel: OutboxChannel, now: datetime) -> datetime | None:
-        """Send what is due, at most one call per destination, destinations side by side.
+    async def run_channel(self, channel: str, now: datetime) -> datetime | None:
+        """Send what is due and may go, side by side.
 
-        Returns when a paused destination may be served again; None means wait for a poke or the next poll.
-        Raises: JournalUnavailable.
+        Returns when a limit that holds something back allows the next call; None means wait for a poke or the next
+        poll. Raises: JournalUnavailable.
         """
         await self._record_delivered(now)
+        begin = self._boot()
+
+        def passing() -> datetime:
+            return now + timedelta(seconds=self._boot() - begin)
+
+        held_back: set[str] = set()
+        skip: set[str] = set()
         while True:
-            paused = self._paused(channel, now)
-            rows = await self._store.due(channel, now, self._page_size, skip=paused)
-            if not rows:
-                return min(paused.values(), default=None)
-            # Each destination served is paused afterwards, so every round sees fewer of them.
-            sends = [self._send(sending, now) for sending in _one_per_destination(rows)]
-            failures = await asyncio.gather(*sends, return_exceptions=True)
-            if failure := next((f for f in failures if f is not None), None):
-                raise failure
+            at = passing()
+            rows = await self._store.due(channel, at, self._page_size, skip=skip)
+            sendings = self._choose(rows, at)
+            if sendings:
+                went = await asyncio.gather(
+                    *(self._send(s, lanes, passing) for s, lanes in sendings), return_exceptions=True
+                )
+                if failure := next((one for one in went if isinstance(one, BaseException)), None):
+                    raise failure
+                skip |= {s.row.destination for (s, _), sent in zip(sendings, went, strict=True) if not sent}
+                continue
+            held_back |= {name for row in rows for name in self._carriers[channel].pace.lanes_of(row)}
+            if len({row.key for row in rows}) < self._page_size:
+                return self._traffic.next_free(held_back, at)
+            skip |= {row.destination for row in rows}  # a long queue hides nobody else's
 
-    def _paused(self, channel: OutboxChannel, now: datetime) -> dict[str, datetime]:
-        self._pauses = {k: p for k, p in self._pauses.items() if p.since <= now < p.until}
-        return {destination: p.until for (of, destination), p in self._pauses.items() if of == channel}
+    def _choose(self, rows: Sequence[OutboxRow], now: datetime) -> list[tuple[Sending, Lanes]]:
+        """What may go now: new messages and events first, then updates, then replies; the oldest first."""
 
-    def _pause(self, row: OutboxRow, now: datetime, wait: timedelta) -> None:
-        self._pauses[row.channel, row.destination] = _Pause(now, now + max(wait, self._paces[row.channel].gap))
+        def by_key(row: OutboxRow) -> str:
+            return row.key
+
+        by_id = sorted(rows, key=lambda row: row.id)
+        found = [
+            next_of_key(group, behind=now - group[0].created_at >= BEHIND)
+            for _, group_of in groupby(sorted(by_id, key=by_key), key=by_key)
+            for group in [list(group_of)]
+        ]
+        chosen = []
+        for sending in sorted(found, key=lambda s: (_RANKS[s.row.kind], s.row.id)):
+            lanes = self._carriers[sending.row.channel].pace.lanes_of(sending.row)
+            if self._traffic.enter(lanes, now):
+                chosen.append((sending, lanes))
+        return chosen
 
     async def _record_delivered(self, now: datetime) -> None:
-        for row_id, ref in list(self._unrecorded.items()):
-            await self._store.sent(row_id, ref, now)
-            self._unrecorded.pop(row_id, None)
+        while self._unrecorded:
+            await self._record(*self._unrecorded.popitem(), now)
 
-    async def _send(self, sending: Sending, now: datetime) -> None:
-        """Raises: JournalUnavailable."""
-        row = sending.row
-        self._pause(row, now, timedelta(0))
-        if sending.changed:
-            await self._store.merge(row, sending.superseded)
-            for _ in sending.superseded:
-                self._report(row.channel, "superseded")
+    async def _record(self, row_id: int, ref: MessageRef | None, now: datetime) -> None:
+        """Raises: JournalUnavailable, and then it is recorded first thing next time."""
         try:
-            ref = await self._deliver(row)
-        except ChatError as exc:
-            await self._not_delivered(row, exc, now)
+            kept = await self._store.sent(row_id, ref, self._me, now)
         except JournalUnavailable:
-            raise  # before anything was sent: the row is as it was, and no try of it counts
+            self._unrecorded[row_id] = ref
+            raise
+        if not kept:
+            log.warning(HOLD_LOST, row=row_id)
+
+    async def _send(self, sending: Sending, lanes: Lanes, now: Callable[[], datetime]) -> bool:
+        """False: nothing was sent, another worker has it. Raises: JournalUnavailable."""
+        begin = now()
+        try:
+            row = await self._store.begin(sending, self._me, begin + HOLD, begin)
+            if row is None or now() - begin > DELIVERY:
+                return False  # after a freeze the hold may be over: what is not sent cannot land late
+            if sending.changed:
+                for _ in sending.superseded:
+                    self._report(row.channel, "superseded")
+            await self._deliver(row, lanes, now)
+        finally:
+            self._traffic.leave(lanes, now())
+        return True
+
+    async def _deliver(self, row: OutboxRow, lanes: Lanes, now: Callable[[], datetime]) -> None:
+        """Raises: JournalUnavailable."""
+        if row.kind == "again" and (row.main is None or not row.payload):
+            await self._store.sent(row.id, None, self._me, now())
+            return
+        try:
+            async with asyncio.timeout(DELIVERY.total_seconds()):
+                shown = replace(row, kind="update") if row.kind == "again" else row
+                ref = await self._carriers[row.channel].deliver(shown, row.main)
+        except ChatError as exc:
+            await self._not_delivered(row, exc, lanes, now())
+        except TimeoutError:
+            error = ChatError(f"no answer within {DELIVERY.seconds} s", retry_after_s=0.0, unanswered=True)
+            await self._not_delivered(row, error, lanes, now())
+        except JournalUnavailable:
+            raise  # before anything was sent: no try of it counts
         except Exception as exc:  # a defect in one message must not keep the ones behind it from people
             log.error(MESSAGE_BROKEN, **_facts(row), exc_info=exc)
-            await self._not_delivered(row, ChatError(repr(exc), retry_after_s=0.0), now)
+            error = ChatError(repr(exc), retry_after_s=0.0, unanswered=True)
+            await self._not_delivered(row, error, lanes, now())
         else:
-            self._unrecorded[row.id] = ref
             self._report(row.channel, "sent")
-            await self._store.sent(row.id, ref, now)
-            self._unrecorded.pop(row.id, None)
+            await self._record(row.id, ref, now())
 
-    async def _deliver(self, row: OutboxRow) -> MessageRef | None:
-        """Raises: ChatError."""
-        if row.kind == "event":
-            pager = self._pagers.get(row.destination)
-            if pager is None:
-                raise ChatError(f"no pager service is called {row.destination!r}")
-            await pager.send(row.payload)
-            return None
-        if self._chat is None:
-            raise ChatError("no chat is configured")
-        text, blocks = str(row.payload["text"]), tuple(row.payload["blocks"])
-        main = await self._store.message_ref(row.key)
-        if row.kind == "reply":
-            if main is None:
-                raise ChatError("there is no message to reply to")
-            await self._chat.post(main.channel, text, blocks, thread=main.ts)
-            return None
-        if row.kind == "update" and main is not None:
-            await self._chat.update(main, text, blocks)
-            return None
-        posted = await self._chat.post(row.destination, text, blocks)
-        if main is not None:
-            await self._close(main, row)
-        return posted
-
-    async def _close(self, old: MessageRef, row: OutboxRow) -> None:
-        """Point an older main message to the newer one. Tried once: it helps the reader, nothing depends on it."""
-        assert self._chat is not None
-        try:
-            await self._chat.update(old, CONTINUED.text, CONTINUED.blocks)
-        except ChatError as exc:
-            log.info(MESSAGE_NOT_CLOSED, **_facts(row), error=str(exc))
-
-    async def _not_delivered(self, row: OutboxRow, error: ChatError, now: datetime) -> None:
+    async def _not_delivered(self, row: OutboxRow, error: ChatError, lanes: Lanes, now: datetime) -> None:
         """Raises: JournalUnavailable."""
-        pace = self._paces[row.channel]
+        pace = self._carriers[row.channel].pace
+        updates = row.main is not None and row.kind in ("update", "again")
+        retry_at: datetime | None = None
         if error.retry_after_s is not None and now - row.created_at < pace.give_up_after:
             asked = timedelta(seconds=error.retry_after_s)
-            self._pause(row, now, asked)
-            await self._store.failed(row.id, str(error), now + max(asked, pace.backoff(row.tries)), now)
-            self._report(row.channel, "retried")
+            self._traffic.slow_down(lanes, asked, now)
+            retry_at = now + max(asked, pace.backoff(row.tries))
             log.info(MESSAGE_RETRIED, **_facts(row), error=str(error))
-        elif error.retry_after_s is None and row.kind == "update" and await self._store.message_ref(row.key):
+        elif error.retry_after_s is None and updates:
             # The message is gone, too old or not ours any more: people get a successor instead of a stale one.
-            await self._store.merge(replace(row, kind="post", tries=0, due_at=now), ())
+            await self._store.failed(row.id, str(error), now, self._me, now, as_post=True)
             self._report(row.channel, "retried")
             log.info(MESSAGE_GETS_SUCCESSOR, **_facts(row), error=str(error))
+            return
         else:
-            await self._store.failed(row.id, str(error), None, now)
-            self._report(row.channel, "failed")
             log.error(MESSAGE_FAILED, **_facts(row), error=str(error))
+        unanswered = error.unanswered and updates
+        if not await self._store.failed(row.id, str(error), retry_at, self._me, now, unanswered=unanswered):
+            log.warning(HOLD_LOST, **_facts(row))
+        self._report(row.channel, "failed" if retry_at is None else "retried")
 
 
 def _facts(row: OutboxRow) -> dict[str, object]:
@@ -243,18 +265,3 @@ def _facts(row: OutboxRow) -> dict[str, object]:
         "key": row.key,
         "tries": row.tries,
     }
-
-
-def _one_per_destination(rows: Sequence[OutboxRow]) -> list[Sending]:
-    """For each destination the most useful row: a new message, then an update or event, then a reply; oldest first."""
-
-    def by_key(row: OutboxRow) -> str:
-        return row.key
-
-    ranks = {"post": 0, "event": 0, "update": 1, "reply": 2}
-    by_id = sorted(rows, key=lambda row: row.id)
-    sendings = [next_of_key(list(group)) for _, group in groupby(sorted(by_id, key=by_key), key=by_key)]
-    chosen: dict[str, Sending] = {}
-    for sending in sorted(sendings, key=lambda s: (ranks[s.row.kind], s.row.id)):
-        chosen.setdefault(sending.row.destination, sending)
-    return list(chosen.values())

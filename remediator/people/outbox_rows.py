@@ -1,26 +1,31 @@
 """What waits to be sent, and what the outbox needs from its store.
 
 A message enters the outbox in the same transaction as the event it tells of, so that neither exists without the other.
-Rows with one `key` belong together: one main message in one chat channel with its thread, or one incident at a pager.
+Rows of a channel with one `key` belong together: one main message in one chat channel with its thread, or one incident
+at a pager. They are sent one at a time, in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from remediator.ports import MessageRef
 
-OutboxChannel = Literal["slack", "pagerduty"]
-CHANNELS: tuple[OutboxChannel, ...] = ("slack", "pagerduty")
-
-OutboxKind = Literal["post", "update", "reply", "event"]
+OutboxKind = Literal["post", "update", "reply", "event", "again"]
 """`post`: a new main message, also when there is one. `update`: the main message in place, or a new one when there is
 
-none yet. `reply`: into the thread of the main message. `event`: to a pager.
+none yet. `reply`: into the thread of the main message. `event`: anything else, in order. `again`: the newest state once
+more, because an update that nobody answered may land late; only the store makes these.
 """
+
+SETTLE = timedelta(seconds=60)
+"""After this long, a call that nobody answered is not under way any more. Ours are cut off after 10 seconds; what is
+behind them gives up within a minute."""
+
+MAIN_KINDS: frozenset[OutboxKind] = frozenset({"post", "update", "again"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +35,16 @@ class OutboxMessage:
     `once`: when not empty and known to the store, sent or not, the message is not stored again.
     """
 
-    channel: OutboxChannel
+    channel: str
+    """Which carrier takes it: slack, pagerduty, webhook, ..."""
     destination: str
     """A Slack channel id, or the name of a pager service."""
     key: str
     kind: OutboxKind
     payload: Mapping[str, Any]
     once: str = ""
+    not_before: datetime | None = None
+    """It can wait until then (quiet hours), or until its key has something to say that cannot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +52,7 @@ class OutboxRow:
     """One stored message that is still to be sent. Ids grow in the order in which rows were stored."""
 
     id: int
-    channel: OutboxChannel
+    channel: str
     destination: str
     key: str
     kind: OutboxKind
@@ -52,40 +60,8 @@ class OutboxRow:
     tries: int = 0
     due_at: datetime
     created_at: datetime
-
-
-class OutboxStore(Protocol):
-    """The outbox's rows. Every method is one transaction. Raises: JournalUnavailable.
-
-    A row is pending until it was `sent`, `failed` for good, or superseded by a `merge`.
-    """
-
-    async def due(
-        self, channel: OutboxChannel, now: datetime, limit: int, *, skip: Collection[str] = ()
-    ) -> Sequence[OutboxRow]:
-        """Pending rows of a channel, oldest first, without those whose destination is in `skip`.
-
-        A key waits as a whole: a row is due when its own `due_at` and that of the oldest pending row of its key have
-        come. That keeps the order within a key while an older row is being retried. A store that several workers share
-        hides returned rows from the others for a while.
-        """
-        ...
-
-    async def merge(self, row: OutboxRow, superseded: Collection[int]) -> None:
-        """Store `row` as given (kind, payload, tries, due_at, created_at) and mark the others superseded."""
-        ...
-
-    async def sent(self, row_id: int, ref: MessageRef | None, now: datetime) -> None:
-        """It was delivered. A `ref` becomes the main message of the row's key."""
-        ...
-
-    async def failed(self, row_id: int, error: str, retry_at: datetime | None, now: datetime) -> None:
-        """It was not delivered: counted as a try, due again at `retry_at`, or given up when that is None."""
-        ...
-
-    async def message_ref(self, key: str) -> MessageRef | None:
-        """Where the main message of a key is."""
-        ...
+    main: MessageRef | None = None
+    """The main message of the key, when the row was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +73,77 @@ class Sending:
     changed: bool = False
 
 
-def next_of_key(rows: Sequence[OutboxRow]) -> Sending:
-    """Which of one key's due rows to send, oldest first given.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letters:
+    """How one channel of the outbox is doing."""
 
-    Chat: the newest main message, since it shows everything the older ones did; then replies in order. A post that was
-    not sent yet stays a post whatever came after it, or a proposal that nobody was shown would become a silent update.
-    Pager: in order, except that a resolve makes everything before it superfluous: nobody is woken for what is over.
+    channel: str
+    pending: int = 0
+    oldest_at: datetime | None = None
+    """Since when the oldest pending message waits; repetitions (`again`) do not count."""
+    dead: int = 0
+    """Given up since the time that was asked for."""
+    error: str = ""
+    """Of the last one given up, or else of the oldest that waits; empty when nothing went wrong."""
+
+
+class OutboxStore(Protocol):
+    """The outbox's rows. Every method is one transaction. Raises: JournalUnavailable.
+
+    A row is pending until it was `sent`, `failed` for good, or superseded by a newer one. Several workers may
+    share a store: whoever begins to send a row holds its whole key until it says how the row went, or until the hold
+    lapses. A lapsed
+    hold, and word from a worker that lost its hold, mean that something may land late: the main message of the key is
+    then sent once more (`again`), `SETTLE` later.
     """
-    main = [row for row in rows if row.kind in ("post", "update")]
-    if main:
-        newest = main[-1]
-        kind: OutboxKind = "post" if any(row.kind == "post" for row in main) else "update"
-        # In the place of the oldest one: the replies behind it go on waiting for it when it has to be tried again.
-        merged = replace(newest, id=main[0].id, kind=kind, tries=max(row.tries for row in main))
-        rest = tuple(row.id for row in main[1:])
-        return Sending(merged, rest, changed=bool(rest))
-    resolves = [i for i, row in enumerate(rows) if row.kind == "event" and row.payload.get("event_action") == "resolve"]
-    if resolves and resolves[-1] > 0:
-        last = resolves[-1]
-        merged = replace(rows[last], tries=max(row.tries for row in rows[: last + 1]))
-        return Sending(merged, tuple(row.id for row in rows[:last]), changed=True)
-    return Sending(rows[0])
+
+    async def due(self, channel: str, now: datetime, limit: int, *, skip: Collection[str] = ()) -> Sequence[OutboxRow]:
+        """The pending rows of at most `limit` keys of a channel that nobody holds, oldest first, without those whose
+        destination is in `skip`. Keys with new messages or events come before those with updates, then replies.
+
+        A key waits as a whole: a row is due when its own `due_at` and that of the oldest pending row of its key have
+        come (`again` aside). That keeps the order within a key while an older row is being retried.
+        """
+        ...
+
+    async def begin(self, sending: Sending, holder: str, until: datetime, now: datetime) -> OutboxRow | None:
+        """Hold the key of the row for this worker, store the row as given if it changed (kind, payload, tries,
+        created_at), and mark the others superseded. Returns the row to send: with its `main` as of now and, for
+        `again`, the payload of the newest main message; None when another worker was faster, or when something of
+        the key has to go first.
+        """
+        ...
+
+    async def sent(self, row_id: int, ref: MessageRef | None, holder: str, now: datetime) -> bool:
+        """It was delivered. A `ref` becomes the main message of the row's key. False: the hold was lost."""
+        ...
+
+    async def failed(
+        self,
+        row_id: int,
+        error: str,
+        retry_at: datetime | None,
+        holder: str,
+        now: datetime,
+        *,
+        unanswered: bool = False,
+        as_post: bool = False,
+    ) -> bool:
+        """It was not delivered: counted as a try, due again at `retry_at`, or given up when that is None.
+
+        `unanswered`: an update that may land late. `as_post`: no try, but a new message from now on. False: the hold
+        was lost.
+        """
+        ...
+
+    async def abandon(self, serving: Collection[str], before: datetime, error: str, now: datetime) -> Mapping[str, int]:
+        """Give up what was stored before then for channels other than these. Returns how many, by channel."""
+        ...
+
+    async def message_ref(self, key: str) -> MessageRef | None:
+        """Where the main message of a key is."""
+        ...
+
+    async def letters(self, since: datetime) -> Sequence[Letters]:
+        """Every channel that has rows waiting, or given up since then."""
+        ...

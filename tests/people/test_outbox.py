@@ -1,6 +1,7 @@
 """The outbox worker: at least once, in order, paced, and one trouble never holds up what has nothing to do with it."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +12,13 @@ import pytest
 
 from remediator.errors import JournalUnavailable
 from remediator.objects import Object
+from remediator.people.carrier import Pace
+from remediator.people.carriers.pagerduty import PagerDutyCarrier
+from remediator.people.carriers.slack import PACE, SlackCarrier
+from remediator.people.coalescing import next_of_key
 from remediator.people.messages import CONTINUED
-from remediator.people.outbox import PACES, Outbox, Pace
-from remediator.people.outbox_rows import OutboxKind, OutboxMessage, next_of_key
+from remediator.people.outbox import Outbox
+from remediator.people.outbox_rows import OutboxKind, OutboxMessage
 from remediator.ports import ChatError, MessageRef
 from tests.support.outbox_memory import MemoryOutbox
 
@@ -80,12 +85,11 @@ class World:
         self.results: list[str] = []
         self.outbox = self.restarted()
 
-    def restarted(self, **options: Any) -> Outbox:
+    def restarted(self, *, pace: Pace = PACE, **options: Any) -> Outbox:
         """A worker that remembers nothing but the store."""
         self.outbox = Outbox(
             self.store,
-            chat=self.chat,
-            pagers={"ops": self.pager},
+            {"slack": SlackCarrier(self.chat, pace), "pagerduty": PagerDutyCarrier({"ops": self.pager})},
             report=lambda channel, result: self.results.append(f"{channel} {result}"),
             **options,
         )
@@ -207,7 +211,7 @@ async def test_a_passing_error_is_retried_with_backoff(world: World) -> None:
 
 
 def test_backoff_is_capped() -> None:
-    assert PACES["slack"].backoff(10_000) == timedelta(minutes=1)
+    assert PACE.backoff(10_000) == timedelta(minutes=1)
 
 
 async def test_what_slack_asks_for_holds_for_the_whole_channel_but_no_other(world: World) -> None:
@@ -280,7 +284,7 @@ async def test_a_lost_answer_posts_again_and_updates_go_to_the_second(world: Wor
 
 
 async def test_too_old_to_matter(world: World) -> None:
-    world.restarted(paces={c: Pace(gap=SECOND, first_retry=SECOND, longest_retry=SECOND * 8) for c in PACES})
+    world.restarted(pace=Pace(gap=SECOND, first_retry=SECOND, longest_retry=SECOND * 8))
     world.chat.errors.extend([PASSING] * 100_000)
     await world.say("acting")
     world.now += timedelta(hours=23)
@@ -367,14 +371,6 @@ async def test_a_refused_event_and_an_unknown_service_are_given_up(world: World)
     assert "unheard-of" in world.store.rows[2].error
 
 
-async def test_without_chat_messages_are_given_up_not_piled_up(world: World) -> None:
-    world.chat = None  # type: ignore[assignment]
-    world.restarted()
-    await world.say("acting")
-    await world.run()
-    assert world.store.states() == ["failed"]
-
-
 async def test_a_message_that_breaks_the_worker_is_put_aside(world: World) -> None:
     broken = OutboxMessage(channel="slack", destination="C1", key="k", kind="post", payload={})
     await world.store.add(broken, world.now)
@@ -446,3 +442,99 @@ async def test_next_of_key_leaves_a_single_row_alone(world: World) -> None:
     sending = next_of_key([row])
     assert sending.row == row
     assert not sending.changed
+
+
+UNANSWERED = ChatError("timeout", retry_after_s=1.0, unanswered=True)
+
+
+async def test_after_an_update_without_an_answer_the_newest_state_is_sent_once_more(world: World) -> None:
+    await world.say("acting")
+    await world.run(1)
+    world.chat.errors.append(UNANSWERED)
+    await world.say("verifying")
+    await world.run(3)
+    await world.say("fixed")
+    await world.run(40)
+    world.chat.shown["1.0"] = "verifying"  # it landed after all
+    await world.run(60)
+    assert world.chat.said[1:] == ["update 1.0: verifying", "update 1.0: fixed", "update 1.0: fixed"]
+    assert world.chat.shown["1.0"] == "fixed"
+    assert not world.store.pending()
+
+
+async def test_what_slack_has_refused_for_sure_is_not_sent_once_more(world: World) -> None:
+    await world.say("acting")
+    await world.run(1)
+    world.chat.errors.append(PASSING)
+    await world.say("verifying")
+    await world.run(200)
+    assert world.chat.said == ["post in C1: acting", "update 1.0: verifying"]
+
+
+async def test_what_the_dead_had_begun_is_sent_once_more_after_it_was_sent_again(world: World) -> None:
+    await world.say("acting")
+    await world.run(1)
+    world.chat.hang_in = "C1"
+    await world.say("verifying")
+    dying = asyncio.create_task(world.outbox.run_once(world.now))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    dying.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await dying
+    world.chat.hang_in = ""
+    world.restarted()
+    await world.run(200)
+    assert world.chat.said[1:] == ["update 1.0: verifying"] * 2
+
+
+async def test_a_repetition_is_dropped_when_there_is_nothing_to_repeat(world: World) -> None:
+    await world.say("acting")
+    await world.run(1)
+    world.chat.errors.append(UNANSWERED)
+    await world.say("fixed")
+    await world.run(3)
+    world.store.refs.clear()
+    await world.run(90)
+    assert world.chat.said == ["post in C1: acting", "update 1.0: fixed"]
+    assert not world.store.pending()
+
+
+async def test_two_workers_never_send_the_same_row(world: World) -> None:
+    first, second = world.outbox, world.restarted()
+    for i in range(5):
+        await world.say(f"m{i}", episode=f"e{i}")
+    for _ in range(10):
+        await asyncio.gather(first.run_once(world.now), second.run_once(world.now))
+        world.now += SECOND
+    assert sorted(world.chat.said) == [f"post in C1: m{i}" for i in range(5)]
+
+
+async def test_replies_that_waited_become_one_when_the_channel_catches_up(world: World) -> None:
+    await world.say("acting")
+    await world.run(1)
+    world.chat.errors.append(ChatError("ratelimited", retry_after_s=30.0))
+    for text in ("one", "two", "three"):
+        await world.say(text, "reply")
+    await world.run(40)
+    assert world.chat.said[1:] == ["reply to 1.0: one\ntwo\nthree"]
+
+
+async def test_a_channel_that_nobody_serves_is_given_up_after_an_hour_and_said(world: World) -> None:
+    fax = OutboxMessage(channel="fax", destination="x", key="k", kind="event", payload={})
+    await world.store.add(fax, world.now)
+    await world.outbox.give_up_unserved(world.now + timedelta(minutes=59))
+    assert world.store.states() == ["pending"]
+    await world.outbox.give_up_unserved(world.now + timedelta(minutes=60))
+    assert world.store.states() == ["failed"]
+    assert "no section for this channel" in world.store.rows[1].error
+    assert world.results == ["fax failed"]
+
+
+async def test_a_carrier_that_never_ends_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remediator.people.outbox.DELIVERY", timedelta(0))
+    world.chat.hang_in = "C1"
+    await world.say("acting")
+    await world.run()
+    assert world.store.states() == ["pending"]
+    assert world.store.rows[1].row.tries == 1

@@ -1,0 +1,1 @@
+"""Carriers that need nothing but the ports `Chat` and `Pager`."""
