@@ -3,9 +3,10 @@
     async with FakeSlack() as slack:
         chat = SlackChat(slack.token, base_url=slack.url)
 
-Errors come as HTTP 200 with `ok: false`, like Slack's. Every message keeps all its versions. As a process of its own:
-`python -m tests.support.fake_slack --port 0 --print-url`, then `GET /_messages`, `GET /_calls`, `POST /_faults`, and
-`/` for a page that looks a little like Slack.
+Its parts: who is who (slack_base), channels and files (slack_rooms), dialogs and what one person sees (slack_views),
+people who click (slack_clicks), and messages, here. Errors come as HTTP 200 with `ok: false`, like Slack's. Every
+message keeps all its versions. As a process of its own: `python -m tests.support.fake_slack --port 0 --print-url`, then
+`GET /_messages`, `GET /_calls`, `POST /_faults`, and `/` for a page that looks a little like Slack.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from typing import Any
 from aiohttp import web
 
 from tests.support import block_kit
-from tests.support.fake_http import FakeServer, serve_until_stopped
+from tests.support.fake_http import serve_until_stopped
+from tests.support.slack_base import OPS as OPS
+from tests.support.slack_base import TEAM as TEAM
+from tests.support.slack_base import TOKEN as TOKEN
+from tests.support.slack_base import Arguments, error, ok
+from tests.support.slack_base import FakeChannel as FakeChannel
+from tests.support.slack_clicks import SlackClicks
 from tests.support.slack_page import page
-
-TOKEN = "xoxb-fake-0000"
-OPS = "C0OPS"
-TEAM = "C0TEAM"
+from tests.support.slack_rooms import SlackRooms
 
 _COMMON = {"channel", "text", "blocks", "parse", "link_names", "metadata", "attachments", "reply_broadcast"}
 _POST_ARGUMENTS = _COMMON | {
@@ -38,13 +42,6 @@ _POST_ARGUMENTS = _COMMON | {
     "icon_url",
 }
 _UPDATE_ARGUMENTS = _COMMON | {"ts"}
-
-
-@dataclass(slots=True, kw_only=True)
-class FakeChannel:
-    name: str
-    member: bool = True
-    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +85,7 @@ def shown(blocks: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-class FakeSlack(FakeServer):
+class FakeSlack(SlackClicks, SlackRooms):
     """One workspace. `gap_s` > 0 answers 429 to posts in a channel that come faster than that (`clock` in seconds)."""
 
     def __init__(
@@ -99,22 +96,16 @@ class FakeSlack(FakeServer):
         gap_s: float = 0.0,
         retry_after_s: int = 1,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         port: int = 0,
     ) -> None:
-        super().__init__(port=port)
-        self.token = token
-        self.channels = dict(channels or {OPS: FakeChannel(name="ops"), TEAM: FakeChannel(name="team")})
+        super().__init__(token=token, channels=channels, clock=clock, wall=wall, port=port)
         self.messages: list[FakeMessage] = []
         self.gap_s = gap_s
         self.retry_after_s = retry_after_s
-        self._clock = clock
         self._last_post: dict[str, float] = {}
-        self._count = 0
-
-    @property
-    def url(self) -> str:
-        """What to give a client as its base address."""
-        return f"{self.root}/api/"
+        self._messages = 0
+        self.methods |= {"chat.postMessage": self._post_message, "chat.update": self._update_message}
 
     def main(self, channel: str = OPS) -> list[FakeMessage]:
         """Messages of a channel that are not replies."""
@@ -135,35 +126,14 @@ class FakeSlack(FakeServer):
         self.messages.remove(message)
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=4 * 1024 * 1024)
-        app.router.add_post("/api/{method}", self._api)
+        app = super().app()
         app.router.add_get("/_messages", self._show_messages)
         app.router.add_get("/", self._show_page)
         return app
 
-    async def _api(self, request: web.Request) -> web.StreamResponse:
-        method = request.match_info["method"]
-        handlers = {"chat.postMessage": self._post, "chat.update": self._update, "auth.test": self._test}
-        handler = handlers.get(method)
-        if handler is None:
-            return _error("unknown_method")
-        return await self.guarded(method, request, handler, _error)
-
-    def _authenticated(self, request: web.Request) -> web.Response | None:
-        given = request.headers.get("Authorization", "")
-        if not given:
-            return _error("not_authed")
-        return None if given == f"Bearer {self.token}" else _error("invalid_auth")
-
-    async def _test(self, request: web.Request) -> web.Response:
-        return self._authenticated(request) or _ok(user_id="U0BOT", team_id="T0", bot_id="B0")
-
-    async def _post(self, request: web.Request) -> web.Response:
-        if refused := self._authenticated(request):
-            return refused
-        asked = await _arguments(request)
-        if asked is None:
-            return _error("invalid_json")
+    async def _post_message(self, asked: Arguments) -> web.Response:
+        if asked.get("channel") in self.users:
+            asked = {**asked, "channel": self.direct(asked["channel"])}
         if refused := self._bad_content(asked, _POST_ARGUMENTS):
             return refused
         channel = str(asked["channel"])
@@ -179,23 +149,18 @@ class FakeSlack(FakeServer):
         message = FakeMessage(channel=channel, ts=self._next_ts(), thread_ts=thread)
         self._add_version(message, asked, blocks=asked.get("blocks") or [])
         self.messages.append(message)
-        return _ok(channel=channel, ts=message.ts, message={"text": message.text, "blocks": list(message.blocks)})
+        return ok(channel=channel, ts=message.ts, message={"text": message.text, "blocks": list(message.blocks)})
 
-    async def _update(self, request: web.Request) -> web.Response:
-        if refused := self._authenticated(request):
-            return refused
-        asked = await _arguments(request)
-        if asked is None:
-            return _error("invalid_json")
+    async def _update_message(self, asked: Arguments) -> web.Response:
         if refused := self._bad_content(asked, _UPDATE_ARGUMENTS):
             return refused
         message = next((m for m in self.messages if (m.channel, m.ts) == (asked["channel"], asked.get("ts"))), None)
         if message is None:
-            return _error("message_not_found")
+            return error("message_not_found")
         if not message.own:
-            return _error("cant_update_message")
+            return error("cant_update_message")
         if message.edit_window_closed:
-            return _error("edit_window_closed")
+            return error("edit_window_closed")
         if "text" not in asked or "blocks" not in asked:
             self.violations.append("chat.update without both text and blocks")
         if asked.get("parse") != "none":
@@ -203,36 +168,36 @@ class FakeSlack(FakeServer):
         # Text without blocks removes the blocks; with neither they stay.
         kept = list(message.blocks) if "text" not in asked else []
         self._add_version(message, {"text": message.text, **asked}, blocks=asked.get("blocks", kept))
-        return _ok(channel=message.channel, ts=message.ts, text=message.text)
+        return ok(channel=message.channel, ts=message.ts, text=message.text)
 
     def _bad_content(self, asked: Mapping[str, Any], known: set[str]) -> web.Response | None:
         if extra := asked.keys() - known:
-            return _error("invalid_arguments", f"unknown argument: {sorted(extra)[0]}")
+            return error("invalid_arguments", f"unknown argument: {sorted(extra)[0]}")
         channel = self.channels.get(str(asked.get("channel", "")))
         if channel is None:
-            return _error("channel_not_found")
+            return error("channel_not_found")
         if channel.archived:
-            return _error("is_archived")
+            return error("is_archived")
         if not channel.member:
-            return _error("not_in_channel")
+            return error("not_in_channel")
         text, blocks = asked.get("text", ""), asked.get("blocks", [])
         if not text and not blocks and "ts" not in asked:
-            return _error("no_text")
+            return error("no_text")
         if not text:
             self.violations.append("no text: nothing to show in a notification")
         if block_kit.length(text) > 40_000:
-            return _error("msg_too_long")
+            return error("msg_too_long")
         if block_kit.length(text) >= 4_000:
             self.violations.append(f"text of {len(text)} characters")
         if problem := block_kit.problem(blocks):
-            return _error("invalid_blocks", problem)
-        return _error("msg_blocks_too_long") if block_kit.too_long(blocks) else None
+            return error("invalid_blocks", problem)
+        return error("msg_blocks_too_long") if block_kit.too_long(blocks) else None
 
     def _bad_thread(self, channel: str, thread: str) -> web.Response | None:
         parent = next((m for m in self.messages if (m.channel, m.ts) == (channel, thread)), None)
         if parent is None:
-            return _error("thread_not_found")
-        return _error("cannot_reply_to_message") if parent.thread_ts else None
+            return error("thread_not_found")
+        return error("cannot_reply_to_message") if parent.thread_ts else None
 
     def _too_fast(self, channel: str) -> web.Response | None:
         now, last = self._clock(), self._last_post.get(channel)
@@ -246,8 +211,8 @@ class FakeSlack(FakeServer):
         message.versions.append(Version(text=asked.get("text", ""), blocks=tuple(blocks), arguments=dict(asked)))
 
     def _next_ts(self) -> str:
-        self._count += 1
-        return f"1718000000.{self._count:06d}"
+        self._messages += 1
+        return f"1718000000.{self._messages:06d}"
 
     async def _show_messages(self, request: web.Request) -> web.Response:
         listed = [{**asdict(m), "text": m.text, "blocks": m.blocks, "shown": m.shown} for m in self.messages]
@@ -257,25 +222,6 @@ class FakeSlack(FakeServer):
         main = [m for m in self.messages if not m.thread_ts]
         threads = [(m.blocks, m.text, [(r.blocks, r.text) for r in self.thread(m)]) for m in main]
         return web.Response(text=page(threads), content_type="text/html")
-
-
-async def _arguments(request: web.Request) -> dict[str, Any] | None:
-    if request.content_type != "application/json":
-        return None
-    try:
-        asked = await request.json()
-    except ValueError:
-        return None
-    return asked if isinstance(asked, dict) else None
-
-
-def _ok(**fields: object) -> web.Response:
-    return web.json_response({"ok": True, **fields})
-
-
-def _error(code: str, message: str = "") -> web.Response:
-    metadata = {"response_metadata": {"messages": [f"[ERROR] {message}"]}} if message else {}
-    return web.json_response({"ok": False, "error": code, **metadata})
 
 
 def main() -> None:

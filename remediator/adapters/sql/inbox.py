@@ -1,0 +1,69 @@
+"""The inbox's rows (people/inbox_rows.py): what was said to us, stored before the answer, dealt with later."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from remediator.adapters.sql.dialect import insert_or_ignore
+from remediator.adapters.sql.prepared import Prepared
+from remediator.adapters.sql.schema import inbox, message_refs
+from remediator.adapters.sql.values import AnyRow, from_json, from_us, to_json, to_us
+from remediator.people.inbox_rows import Incoming
+from remediator.ports import MessageRef
+
+_TAKE_IN = Prepared(
+    lambda dialect: insert_or_ignore(dialect, inbox), "source", "key", "body", "tries", "received_at", "due_at"
+)
+_INCOMING = Prepared(
+    select(inbox)
+    .where(inbox.c.done_at.is_(None), inbox.c.due_at <= bindparam("now"))
+    .order_by(inbox.c.id)
+    .limit(bindparam("limit"))
+)
+_NOT_DONE = update(inbox).where(inbox.c.id == bindparam("row_id"), inbox.c.done_at.is_(None))
+# The body goes: it may hold addresses to answer at, and what was decided is in the journal. The key stays.
+_DEALT_WITH = Prepared(_NOT_DONE.values(body="null"), "done_at", "result")
+_PUT_OFF = Prepared(_NOT_DONE.values(tries=inbox.c.tries + 1), "due_at", "result")
+
+_KEYS = Prepared(
+    select(message_refs.c.key).where(
+        message_refs.c.ts == bindparam("ts"), message_refs.c.channel == bindparam("channel")
+    )
+)
+
+
+def take_in(connection: Connection, item: Incoming, now: datetime) -> bool:
+    """False when it is known, dealt with or not."""
+    at = to_us(now)
+    row = {"source": item.source, "key": item.key, "body": to_json(item.body), "tries": 0}
+    return _TAKE_IN.execute(connection, **row, received_at=at, due_at=at) == 1
+
+
+def incoming(connection: Connection, now: datetime, limit: int) -> tuple[Incoming, ...]:
+    return tuple(map(_item, _INCOMING.rows(connection, now=to_us(now), limit=limit)))
+
+
+def dealt_with(connection: Connection, item_id: int, result: str, now: datetime) -> None:
+    _DEALT_WITH.execute(connection, row_id=item_id, result=result, done_at=to_us(now))
+
+
+def put_off(connection: Connection, item_id: int, error: str, until: datetime) -> None:
+    _PUT_OFF.execute(connection, row_id=item_id, result=error, due_at=to_us(until))
+
+
+def keys_of_message(connection: Connection, ref: MessageRef) -> tuple[str, ...]:
+    """Which keys have this message as their main one now."""
+    return tuple(_KEYS.column(connection, ts=ref.ts, channel=ref.channel))
+
+
+def _item(row: AnyRow) -> Incoming:
+    return Incoming(
+        id=row.id,
+        source=row.source,
+        key=row.key,
+        body=from_json(row.body),
+        tries=row.tries,
+        received_at=from_us(row.received_at),
+    )

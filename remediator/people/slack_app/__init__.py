@@ -1,0 +1,1 @@
+"""The inbound side of the Slack app: clicks, dialogs, commands and the home tab, from payload to decision."""

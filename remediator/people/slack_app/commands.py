@@ -1,0 +1,145 @@
+"""`/remediator`: everything it answers, for the eyes of whoever asked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from remediator.people.account import Account
+from remediator.people.handover import handover_message
+from remediator.people.messages import Message
+from remediator.people.parts import Code, Line
+from remediator.people.reports import ReportSection, report
+from remediator.people.slack_app.members import Refusal
+from remediator.people.slack_app.words import COMMANDS, read_command, read_length, read_pause
+from remediator.ports import Clock
+from remediator.service import OPEN, Service
+
+SHOWN = 10
+"""Lines of a section; the rest is counted."""
+SHIFT = timedelta(hours=12)
+MOST = 500
+
+View = dict[str, Any]
+_WAIT = ("awaiting_approval", "snoozed")
+_SLOW = ("held", "inconclusive")
+
+
+class Commands:
+    """`console` is its address. Who may pause and resume, the service says."""
+
+    def __init__(self, service: Service, clock: Clock, *, console: str = "") -> None:
+        self._service = service
+        self._clock = clock
+        self._console = console
+        self._does: Mapping[str, Callable[[str, Account], Awaitable[Message]]] = {
+            "status": self._status,
+            "pending": self._pending,
+            "pause": self._pause,
+            "resume": self._resume,
+            "explain": self._explain,
+            "handover": self._hand_over,
+            "help": self._help,
+        }
+
+    async def answer(self, text: str, account: Account) -> Message:
+        """Raises: Refusal, ServiceError, JournalUnavailable."""
+        command = read_command(text)
+        return await self._does[command.name](command.rest, account)
+
+    async def _status(self, rest: str, account: Account) -> Message:
+        rows = await self._service.remediations(limit=MOST, state=OPEN)
+        pauses = await self._service.pauses()
+        wait, slow = _that(rows, _needs), _that(rows, lambda r: r["state"] in _SLOW and not _needs(r))
+        runs = _that(rows, lambda r: not _needs(r) and r["state"] not in _SLOW)
+        sections = (
+            _section("Waits for a person", wait),
+            _section("Runs", runs),
+            _section("Held back, or not proven", slow),
+            _pauses(pauses),
+        )
+        lead = f"{len(wait)} wait for a person, {len(runs)} run, {len(slow)} held, {len(pauses)} paused."
+        return report("remediator", [section for section in sections if section.lines], lead=lead)
+
+    async def _pending(self, rest: str, account: Account) -> Message:
+        wait = _that(await self._service.remediations(limit=MOST, state=OPEN), _needs)
+        lead = f"{len(wait)} wait for a person." if wait else "Nothing waits for a person."
+        return report("Pending", [_section("Waits for a person", wait)] if wait else [], lead=lead)
+
+    async def _pause(self, rest: str, account: Account) -> Message:
+        words = read_pause(rest)
+        until = self._clock.now() + words.length if words.length else None
+        done = await self._service.pause(words.scope, account, why=words.why, until=until)
+        ends = f" until {done['until']}" if done.get("until") else " until somebody lifts it"
+        note = f" Mind: {done['note']}." if done.get("note") else ""
+        lead = f"{done['id']}: {done['covers']} is paused{ends}. Nothing is sent there any more.{note}"
+        return report("Paused", [], lead=f"{lead} Lift it: /remediator resume {done['id']}")
+
+    async def _resume(self, rest: str, account: Account) -> Message:
+        if not rest:
+            raise Refusal("resume what?", advice="A pause such as p-12, or a scope; see /remediator status.")
+        by_id = rest.removeprefix("p-").isdecimal()
+        done = await (self._service.resume(rest, account) if by_id else self._service.resume_scope(rest, account))
+        return report("Resumed", [], lead=f"Lifted: {', '.join(done['resumed'])}. What waited for it goes on.")
+
+    async def _explain(self, rest: str, account: Account) -> Message:
+        if not rest:
+            raise Refusal("explain what?", advice="A remediation, such as /remediator explain r-4f2c.")
+        found = await self._service.show(rest, evidence=False)
+        guards: list[Line] = [
+            (Code(v["guardrail"]), f" {v['answer'].replace('_', ' ')}: {v['reason']}")
+            for v in found["verdicts"]
+            if v["answer"] != "not_applicable"
+        ]
+        sections = (
+            ReportSection(title="Why", lines=((found["reason"] or "-",),)),
+            ReportSection(title="Would change", lines=((found["change"],),) if found["change"] else ()),
+            ReportSection(title="Guards", lines=tuple(guards[:SHOWN]), more=max(0, len(guards) - SHOWN)),
+        )
+        lead = f"{found['playbook'] or 'no playbook'}, {_place(found)}, {found['told_as'].replace('_', ' ')}."
+        return report(found["id"], [section for section in sections if section.lines], lead=lead)
+
+    async def _hand_over(self, rest: str, account: Account) -> Message:
+        shift = read_length(rest) if rest else SHIFT
+        return handover_message(await self._service.handover(shift), console=self._console)
+
+    async def _help(self, rest: str, account: Account) -> Message:
+        lines: tuple[Line, ...] = tuple((Code(f"/remediator {name}"), f" {what}") for name, what in COMMANDS.items())
+        return report("remediator", [ReportSection(title="Commands", lines=lines)], lead="Only you see the answers.")
+
+
+def _needs(row: View) -> bool:
+    return row["state"] in _WAIT or bool(row["question"])
+
+
+def _that(rows: list[View], holds: Callable[[View], bool]) -> list[View]:
+    return [row for row in rows if holds(row)]
+
+
+def _section(title: str, rows: list[View]) -> ReportSection:
+    return ReportSection(title=title, lines=tuple(map(_line, rows[:SHOWN])), more=max(0, len(rows) - SHOWN))
+
+
+def _line(row: View) -> Line:
+    what = row["question"] or row["change"] or row["reason"]
+    by = f", by {row['deadline'][11:16]} UTC" if _needs(row) and row["deadline"] else ""
+    return (Code(row["id"]), f" {row['playbook'] or 'choosing'} on {_place(row)}: {what or row['state']}{by}")
+
+
+def _place(row: View) -> str:
+    ref = row["target"] or row["root"]
+    return "/".join(part for part in (ref["kind"], ref["namespace"], ref["name"]) if part) if ref else "unknown target"
+
+
+def _pauses(pauses: list[View]) -> ReportSection:
+    lines: list[Line] = [
+        (
+            Code(p["id"]),
+            f" {p['covers']}, by {p['who']}"
+            + (f": {p['why']}" if p["why"] else "")
+            + (f", until {p['until'][:16].replace('T', ' ')} UTC" if p["until"] else ""),
+        )
+        for p in pauses[:SHOWN]
+    ]
+    return ReportSection(title="Paused", lines=tuple(lines), more=max(0, len(pauses) - SHOWN))

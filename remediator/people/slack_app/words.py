@@ -1,0 +1,69 @@
+"""The words of `/remediator`: which command, and what it is about. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from remediator.people.slack_app.members import Refusal
+from remediator.playbooks.durations import duration_of
+
+COMMANDS: Mapping[str, str] = {
+    "status": "what waits, what runs, what is paused",
+    "pending": "what waits for a person",
+    "pause": "SCOPE [for 2h] [because REASON]: nothing is sent there",
+    "resume": "SCOPE or p-12: lift a pause",
+    "explain": "r-4f2c: why it is where it is",
+    "handover": "[8h]: what the next one on call must know",
+    "help": "this list",
+}
+"""Name -> what it takes and does."""
+
+HELP = "Write /remediator help."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    name: str
+    rest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseWords:
+    scope: str
+    length: timedelta | None = None
+    why: str = ""
+
+
+def read_command(text: str) -> Command:
+    """Nothing at all means status. Raises: Refusal."""
+    name, _, rest = " ".join(text.split()).partition(" ")
+    name = name.lower() or "status"
+    if name not in COMMANDS:
+        raise Refusal(f"there is no command {name[:40]!r}", advice=f"There are: {', '.join(COMMANDS)}. {HELP}")
+    return Command(name=name, rest=rest.strip())
+
+
+_PAUSE = re.compile(r"(?P<scope>.*?)(?: for (?P<length>\S+))?(?: because (?P<why>.+))?")
+
+
+def read_pause(rest: str) -> PauseWords:
+    """Raises: Refusal."""
+    found = _PAUSE.fullmatch(rest)
+    if found is None or not found["scope"]:
+        raise Refusal(
+            "pause what?",
+            advice="For example: /remediator pause namespace shop for 2h because of the release, or: pause everything",
+        )
+    length = read_length(found["length"]) if found["length"] else None
+    return PauseWords(scope=found["scope"], length=length, why=found["why"] or "")
+
+
+def read_length(text: str) -> timedelta:
+    """Raises: Refusal."""
+    try:
+        return duration_of(text)
+    except ValueError as exc:
+        raise Refusal(f"for how long? {exc}", advice="For example: 30m, 2h, 1d.") from exc

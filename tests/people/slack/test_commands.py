@@ -1,0 +1,184 @@
+"""`/remediator`: answers for the eyes of whoever asked; pausing needs the role operator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from remediator.adapters.simulated import VirtualClock
+from remediator.people.buttons import Button
+from remediator.people.slack_app.members import Refusal
+from remediator.people.slack_app.words import COMMANDS, read_command, read_pause
+from tests.people.slack.bed import Bed, bed, button
+from tests.support.fake_http import Fault
+from tests.support.fake_slack import FakeSlack
+
+ANN, BOB, EVE = "U0ANN", "U0BOB", "U0EVE"
+PEOPLE = (
+    {"name": "ann", "slack": ANN, "roles": ["operator"]},
+    {"name": "bob", "slack": BOB, "roles": ["approver"]},
+    {"name": "eve", "slack": EVE, "roles": ["viewer"]},
+)
+
+
+@pytest.fixture
+async def one(slack: FakeSlack, clock: VirtualClock) -> AsyncIterator[Bed]:
+    async with bed(slack, clock, people=PEOPLE) as one:
+        yield one
+
+
+async def asked(one: Bed, slack: FakeSlack, user: str, text: str) -> str:
+    """What the person sees."""
+    before = len(slack.whispers)
+    reply = await slack.command(user, text)
+    assert (reply.status, reply.body) == (200, None)
+    await one.run_for(1)
+    (whisper,) = slack.whispers[before:]
+    assert whisper.user == user
+    return f"{whisper.text} {whisper.blocks}"
+
+
+@pytest.mark.parametrize("text", ["", "status", "  STATUS "])
+async def test_status(one: Bed, slack: FakeSlack, text: str) -> None:
+    await one.proposed()
+    said = await asked(one, slack, EVE, text)
+    assert "1 wait for a person, 0 run, 0 held, 0 paused" in said
+    assert "r-1" in said
+    assert "Deployment/shop/api" in said
+
+
+async def test_pending(one: Bed, slack: FakeSlack) -> None:
+    assert "Nothing waits" in await asked(one, slack, EVE, "pending")
+    await one.proposed()
+    assert "r-1" in await asked(one, slack, EVE, "pending")
+
+
+@pytest.mark.parametrize("user", [ANN, BOB])
+async def test_pause_and_resume(one: Bed, slack: FakeSlack, user: str) -> None:
+    said = await asked(one, slack, user, "pause namespace shop for 2h because of the release")
+    (pause,) = await one.journal.pauses(one.clock.now())
+    assert (pause.scope, pause.why) == ("namespace:c1/shop", "of the release")
+    assert pause.until is not None
+    assert pause.id in said
+    assert "paused" in await asked(one, slack, EVE, "status")
+    await asked(one, slack, user, f"resume {pause.id}")
+    assert await one.journal.pauses(one.clock.now()) == ()
+
+
+async def test_resume_by_scope(one: Bed, slack: FakeSlack) -> None:
+    await asked(one, slack, ANN, "pause everything")
+    assert len(await one.journal.pauses(one.clock.now())) == 1
+    await asked(one, slack, ANN, "resume everything")
+    assert await one.journal.pauses(one.clock.now()) == ()
+
+
+@pytest.mark.parametrize(
+    ("user", "text", "says"),
+    [
+        (EVE, "pause everything", "needs the role operator"),
+        (EVE, "resume everything", "needs the role operator"),
+        (ANN, "pause", "pause what?"),
+        (ANN, "pause everything for ever", "for how long?"),
+        (ANN, "pause the moon", "names nothing that can be paused"),
+        (ANN, "resume", "resume what?"),
+        (ANN, "resume p-99", "no live pause is called p-99"),
+        (ANN, "explain", "explain what?"),
+        (ANN, "explain r-99", "no remediation is called"),
+        (ANN, "dance", "there is no command"),
+        ("U0GHOST", "status", "knows no account"),
+    ],
+)
+async def test_refused_with_the_reason(one: Bed, slack: FakeSlack, user: str, text: str, says: str) -> None:
+    said = await asked(one, slack, user, text)
+    assert "Not done" in said
+    assert says in said
+    assert await one.journal.pauses(one.clock.now()) == ()
+
+
+async def test_a_guest_hears_nothing(one: Bed, slack: FakeSlack) -> None:
+    await one.proposed()
+    slack.users[EVE].guest = True
+    said = await asked(one, slack, EVE, "status")
+    assert "guest" in said
+    assert "r-1" not in said
+
+
+async def test_explain(one: Bed, slack: FakeSlack) -> None:
+    await one.proposed()
+    said = await asked(one, slack, EVE, "explain r-1")
+    assert "restart-api" in said
+    assert "Guards" in said
+
+
+async def test_handover(one: Bed, slack: FakeSlack) -> None:
+    await one.proposed()
+    said = await asked(one, slack, EVE, "handover 8h")
+    assert "Hand-over" in said
+    assert "r-1" in said
+
+
+async def test_help_names_every_command(one: Bed, slack: FakeSlack) -> None:
+    said = await asked(one, slack, EVE, "help")
+    assert all(f"/remediator {name}" in said for name in COMMANDS)
+
+
+async def test_home_shows_what_waits_with_its_details(one: Bed, slack: FakeSlack) -> None:
+    await one.proposed()
+    assert (await slack.open_home(ANN)).ok
+    await one.run_for(1)
+    assert "shop/api" in str(slack.homes[ANN])
+    await slack.click_home(ANN, Button.DETAILS)
+    await one.run_for(1)
+    assert "Guards" in str(slack.the_view(ANN).content)
+
+
+async def test_home_is_drawn_anew_after_a_decision_in_it(one: Bed, slack: FakeSlack) -> None:
+    await one.proposed()
+    await slack.open_home(BOB)
+    await one.run_for(1)
+    before = slack.homes[BOB]
+    await one.journal.pause("everything", "ann", "", None, one.clock.now())
+    slack.fail("views.open", Fault(error="internal_error"))
+    await slack.click_home(BOB, Button.REJECT, element=button(Button.REJECT, await one.newest()))
+    await one.run_for(2)
+    assert slack.homes[BOB] != before
+
+
+async def test_an_event_that_is_sent_again_is_stored_once(one: Bed, slack: FakeSlack) -> None:
+    for _ in range(2):
+        assert (await slack.open_home(ANN, event_id="Ev1")).ok
+    assert len(await one.journal.incoming(one.clock.now(), 9)) == 1
+
+
+@pytest.mark.parametrize(
+    ("rest", "scope", "minutes", "why"),
+    [
+        ("everything", "everything", None, ""),
+        ("namespace shop in eu for 90m", "namespace shop in eu", 90, ""),
+        ("playbook x because for once it is right", "playbook x", None, "for once it is right"),
+        ("target Deployment/a/b for 1h because x for y", "target Deployment/a/b", 60, "x for y"),
+    ],
+)
+def test_the_words_of_a_pause(rest: str, scope: str, minutes: int | None, why: str) -> None:
+    words = read_pause(rest)
+    length = words.length.total_seconds() / 60 if words.length else None
+    assert (words.scope, length, words.why) == (scope, minutes, why)
+
+
+def test_a_name_that_is_no_command() -> None:
+    with pytest.raises(Refusal, match="there is no command"):
+        read_command("x" * 999)
+
+
+async def test_home_shows_what_was_handed_to_people_for_a_shift(one: Bed, slack: FakeSlack) -> None:
+    await one.proposed()
+    await one.run_for(31 * 60)
+    assert (await one.newest()).state == "escalated"
+    await slack.open_home(ANN)
+    await one.run_for(1)
+    assert "Needs a look" in str(slack.homes[ANN])
+    one.world.cluster.advance(12 * 3600)
+    await slack.open_home(ANN)
+    await one.run_for(1)
+    assert "Needs a look" not in str(slack.homes[ANN])
