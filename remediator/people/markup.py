@@ -3,8 +3,9 @@
 Three dangers, three answers. Control sequences (`<!channel>`, `<@U1>`, `<url|text>`) need `<`, `>` and `&`: these are
 escaped. Formatting (`*_~` and backticks) is switched off: machine text goes into inline code, where nothing is parsed;
 in prose a marker is replaced by a look-alike where it could start or end a format, and stays where it cannot
-(`http_requests_total`), so that names can still be copied. Lines and hidden characters (bidirectional overrides, which
-could turn `3 → 5` around, and other controls) are removed: a label value has one line.
+(`http_requests_total`), so that names can still be copied; the first colon of `:fire:` is replaced, too. Lines and
+hidden characters (bidirectional overrides, which could turn `3 → 5` around, and other controls) are removed: a label
+value has one line.
 
 Nothing is cut in the middle of an escape: text is measured as it will be sent, in UTF-16 units, because that is the
 larger of the two ways in which Slack may count.
@@ -25,18 +26,28 @@ _INERT = {
     "_": "\N{MODIFIER LETTER LOW MACRON}",
     "~": "\N{TILDE OPERATOR}",
     "`": "\N{MODIFIER LETTER GRAVE ACCENT}",
+    ":": "\N{RATIO}",
 }
 _PLAIN = {
     "<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
     ">": "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
 }
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_ACCENTS = {"Mn", "Me"}
+_MOST_ACCENTS = 2
+"""On one letter; no language needs more, and a tower of them covers the lines above."""
+_LEFTWARD = {"R", "AL", "AN"}
+_LEFT_TO_RIGHT = "\N{LEFT-TO-RIGHT MARK}"
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and signs that show nothing."""
 _SAFE_IN_URL = "/:?#[]@!$&'()*+,;=%~-._"
 _MAX_URL = 1500
+_MAX_INDENT = 24
 
 
-_IN_PROSE = re.compile(r"[&<>`]|(?<![^\W_])[*_~]|[*_~](?![^\W_])")
-"""What is shown differently in running text: escapes everywhere, markers only at the edge of a word."""
+_IN_PROSE = re.compile(r"[&<>`]|(?<![^\W_])[*_~]|[*_~](?![^\W_])|:(?=[a-z0-9_+'-]*[a-z][a-z0-9_+'-]*:)")
+"""What is shown differently in running text: escapes everywhere, markers only at the edge of a word, and the colon that
+begins the name of an emoji."""
 _IN_CODE = re.compile(r"[&<>`]")
 _IN_PLAIN = re.compile(r"[<>]")
 _NOTHING = re.compile(r"(?!)")
@@ -48,11 +59,34 @@ def size(text: str) -> int:
 
 
 def one_line(text: str) -> str:
-    """The text on one line: white space collapsed, control and invisible characters removed."""
+    """The text on one line: white space collapsed, control and invisible characters removed, towers of accents cut.
+
+    Letters that run from right to left are followed by a mark that ends their reign: without it a name could turn the
+    `3 → 5` behind it around.
+    """
     line = " ".join(text.split())
-    if line.isprintable():
+    if line.isascii() and line.isprintable():
         return line
-    return " ".join("".join(char for char in line if unicodedata.category(char) not in _HIDDEN).split())
+    kept: list[str] = []
+    accents, leftward = 0, False
+    for char in line:
+        category = unicodedata.category(char)
+        if category in _HIDDEN:
+            continue
+        if category in _ACCENTS:
+            accents += 1
+            if accents > _MOST_ACCENTS:
+                continue
+        else:
+            accents = 0
+            turned = unicodedata.bidirectional(char) in _LEFTWARD
+            if leftward and not turned:
+                kept.append(_LEFT_TO_RIGHT)
+            leftward = turned
+        kept.append(" " if char in _BLANK else char)
+    if leftward:
+        kept.append(_LEFT_TO_RIGHT)
+    return " ".join("".join(kept).split())
 
 
 def _cut(text: str, limit: int, special: re.Pattern[str], shown_as: Mapping[str, str]) -> str:
@@ -92,8 +126,8 @@ def _in_code(text: str, limit: int) -> str:
 
 
 def code_block(lines: Sequence[str], limit: int) -> str:
-    """Lines of machine text as one block; lines that do not fit are counted."""
-    rendered = [_in_code(line, 600) for line in lines]
+    """Lines of machine text as one block, indented as they are; lines that do not fit are counted."""
+    rendered = [" " * min(len(line) - len(line.lstrip(" ")), _MAX_INDENT) + _in_code(line, 600) for line in lines]
     return f"```\n{bounded(rendered, limit - 8)}\n```"
 
 
@@ -141,7 +175,7 @@ def safe_url(url: str) -> str:
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
     except ValueError:
         return ""
-    encoded = quote(one_line(url), safe=_SAFE_IN_URL) if usable else ""
+    encoded = quote(one_line(url).replace(_LEFT_TO_RIGHT, ""), safe=_SAFE_IN_URL) if usable else ""
     return encoded if len(_escaped_url(encoded)) <= _MAX_URL else ""
 
 

@@ -1,7 +1,8 @@
 """Stories as Slack messages: Block Kit blocks and the fallback text that a phone's lock screen shows.
 
 Made to be read on a phone at 3 a.m.: the header says what happens, the next line what is needed of you, everything else
-follows in the order of `parts`. Every limit is kept by cutting text, never by sending less than the first two lines.
+follows in the order of `parts`, the buttons (controls.py) come last. Every limit is kept by cutting text, never by
+sending less than the first two lines and the buttons.
 Links are not previewed and nothing in a value can mention anybody; mentions come from the routes only.
 """
 
@@ -12,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from remediator.people import markup
+from remediator.people import controls, markup
 from remediator.people.parts import Code, Line, Part, When, links, origin, parts, raw
 from remediator.people.story import EvidenceNote, Story
-from remediator.people.wording import clock, first_line, need, title, wording
+from remediator.people.wording import clock, first_line, glyph, need, title, wording
 
 HEADER_LIMIT = 150
 SECTION_LIMIT = 3000
@@ -44,7 +45,8 @@ def main_message(story: Story, *, mentions: Sequence[str] = ()) -> Message:
     asked = " ".join(text for text in (mentioned(mentions), _need(story, 1500)) if text)
     required = [_header(story), *([section(asked)] if asked else [])]
     optional = [_part(part) for part in parts(story)]
-    return Message(_fallback(story), fitted(required, optional, _small_print(story)))
+    buttons = controls.actions(story)
+    return Message(_fallback(story), fitted(required, optional, buttons, _small_print(story, linked=bool(buttons))))
 
 
 def state_reply(story: Story) -> Message:
@@ -53,7 +55,7 @@ def state_reply(story: Story) -> Message:
     if story.cleared_at is not None:
         head = f"{wording('superseded').glyph} *Cleared*, was: {markup.prose(title(story), 200)}"
         return Message(_fallback(story), (section(f"{head}\n{_need(story)}"),))
-    head = f"{words.glyph} *{markup.prose(title(story), 200)}* at {clock(story.now, story.now)}"
+    head = f"{glyph(story)} *{markup.prose(title(story), 200)}* at {clock(story.now, story.now)}"
     asked = "" if words.tone == "ask" else _need(story)  # the main message asks, with the commands
     lines = (head, markup.prose(story.explanation, 1500), asked)
     return Message(_fallback(story), (section("\n".join(line for line in lines if line)),))
@@ -69,7 +71,14 @@ def evidence_reply(story: Story, *, include_logs: bool = False) -> Message:
     """What was collected, for the thread. Log text only where the route asks for it."""
     head = f"Evidence for {story.remediation_id}"
     blocks = [_evidence(note, include_logs=include_logs) for note in story.evidence]
-    return Message(markup.prose(head, 200), fitted([section(f"*{markup.prose(head, 200)}*")], blocks, None))
+    return Message(markup.prose(head, 200), fitted([section(f"*{markup.prose(head, 200)}*")], blocks))
+
+
+def refusal(text: str, advice: str = "") -> Message:
+    """What only the one who clicked sees: that it was not done, why, and the next step."""
+    said = markup.prose(text, 1000)
+    lines = (f"*Not done:* {said}", markup.prose(advice, 1000))
+    return Message(f"Not done: {said}", (section("\n".join(line for line in lines if line)),))
 
 
 def _evidence(note: EvidenceNote, *, include_logs: bool) -> Block:
@@ -85,11 +94,11 @@ def _fallback(story: Story) -> str:
     names = sorted({alert.name for alert in story.alerts})
     fires = f" [{', '.join(names[:3])}]" if names else ""
     said = f"{title(story)}{until}: {story.headline}{fires} {need(story)}"
-    return markup.prose(f"{wording(story.state).glyph} {said}", TEXT_LIMIT)
+    return markup.prose(f"{glyph(story)} {said}", TEXT_LIMIT)
 
 
 def _header(story: Story) -> Block:
-    text = markup.plain_words(f"{wording(story.state).glyph} {first_line(story)}", HEADER_LIMIT)
+    text = markup.plain_words(f"{glyph(story)} {first_line(story)}", HEADER_LIMIT)
     return {"type": "header", "text": {"type": "plain_text", "text": text, "emoji": False}}
 
 
@@ -105,15 +114,35 @@ def mentioned(ids: Sequence[str]) -> str:
 def _part(part: Part) -> Block:
     label = f"*{part.label}*"
     if part.block:
-        return section(f"{label}\n{markup.code_block([raw(line) for line in part.lines], 2000)}")
-    return section(f"{label}  {markup.bounded([_line(line) for line in part.lines], SECTION_LIMIT - 100)}")
+        lines = [half for line in part.lines for half in _halves(raw(line))]
+        return section(f"{label}\n{markup.code_block(lines, 2000)}")
+    lines = [mrkdwn_line(line, _SHORT.get(part.name, 500)) for line in part.lines]
+    return section(f"{label}  {markup.bounded(lines, SECTION_LIMIT - 100)}")
 
 
-def _line(line: Line) -> str:
-    return "".join(_span(span) for span in line)
+_PHONE = 40
+"""Characters of code in one line on a phone."""
 
 
-def _span(span: str | Code | When) -> str:
+def _halves(change: str) -> tuple[str, ...]:
+    """A long `image a → b` as lines that begin at the same column, so that the difference meets the eye."""
+    before, arrow, after = change.partition(" → ")
+    if not arrow or len(change) <= _PHONE:
+        return (change,)
+    label, space, old = before.rpartition(" ")
+    return (label, f"  {old}", f"→ {after}") if space and label.strip() else (f"  {before.strip()}", f"→ {after}")
+
+
+_SHORT = {"fires": 240, "why": 700}
+"""Characters of one span in a part: nobody scrolls past a novel to reach the buttons. Details show more."""
+
+
+def mrkdwn_line(line: Line, limit: int = 1200) -> str:
+    """A line of spans, inert."""
+    return "".join(_span(span, limit) for span in line)
+
+
+def _span(span: str | Code | When, limit: int) -> str:
     match span:
         case Code():
             return markup.code(span.text)
@@ -122,11 +151,16 @@ def _span(span: str | Code | When) -> str:
         case str():
             # Spans are joined, so the space between them must survive `one_line`.
             lead, trail = span[: len(span) - len(span.lstrip())], span[len(span.rstrip()) :]
-            return f"{' ' if lead else ''}{markup.prose(span, 1200)}{' ' if trail else ''}"
+            return f"{' ' if lead else ''}{markup.prose(span, limit)}{' ' if trail else ''}"
 
 
-def _small_print(story: Story) -> Block:
-    pages = [markup.link(text, url) for text, url in links(story) if markup.safe_url(url)]
+def _small_print(story: Story, *, linked: bool) -> Block:
+    """`linked`: there is a button to the console."""
+    pages = [
+        markup.link(text, url)
+        for text, url in links(story)
+        if markup.safe_url(url) and not (linked and url == story.console_url)
+    ]
     return context(markup.prose(origin(story), 600), *pages)
 
 
@@ -143,9 +177,9 @@ def _mrkdwn(text: str) -> Block:
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
-def fitted(required: list[Block], optional: list[Block], last: Block | None) -> tuple[Block, ...]:
-    """Required blocks, as many optional ones as fit, a note on how many did not, the last one."""
-    ends = [last] if last else []
+def fitted(required: list[Block], optional: list[Block], *last: Block | None) -> tuple[Block, ...]:
+    """Required blocks, as many optional ones as fit, a note on how many did not, the last ones."""
+    ends = [block for block in last if block]
     note = context(f"… ({len(optional)} more)")
     room = WHOLE_LIMIT - _weight([*required, *ends])
     if _weight(optional) <= room and len(required) + len(optional) + len(ends) <= BLOCKS_LIMIT:

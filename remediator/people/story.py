@@ -51,14 +51,52 @@ class EvidenceNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalNote:
-    """Who may agree, how many must, who did, and until when."""
+    """Who may agree, how many must, who did, and until when.
+
+    `rights`: name -> why that word counts (`on call in pagerduty/PABC`), where that is known. `approved_at` is when the
+    last of them agreed.
+    """
 
     approvers: tuple[str, ...] = ()
     quorum: int = 1
     expires_at: datetime | None = None
     approved_by: tuple[str, ...] = ()
+    approved_at: datetime | None = None
+    rights: Mapping[str, str] = field(default_factory=dict)
+    alone: str = ""
+    """The reason for which one person's yes stands for all that were needed."""
     rejected_by: str = ""
     comment: str = ""
+
+    @property
+    def missing(self) -> int:
+        """How many more must agree."""
+        return 0 if self.alone else max(0, self.quorum - len(self.approved_by))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Risk:
+    """What a plan may cost, counted from its effects; nothing in here is a guess.
+
+    `takes` = the most healthy copies that one step may take away at once, `of` = the copies that were available when it
+    was planned (None = not seen). `pods` = pods that are evicted or deleted by name or rule. `lasting` = what has no
+    way back, in words. `unplanned` = steps that are planned in their turn, so that their size is not known yet.
+    """
+
+    takes: int = 0
+    of: int | None = None
+    pods: int = 0
+    lasting: tuple[str, ...] = ()
+    unplanned: int = 0
+
+    @property
+    def disruptive(self) -> bool:
+        return self.takes > 0 or self.unplanned > 0
+
+    @property
+    def needs_confirming(self) -> bool:
+        """Whether a single tap is too little to start it."""
+        return self.disruptive or bool(self.lasting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +132,19 @@ class Story:
     """For a proposal why this playbook, for a question its text, for held, denied and ended ones the verdict's line."""
     severity: str = ""
     """The gravest `severity` label among the alerts, as the alert spells it."""
+    sev: str = ""
+    """The same in our own scheme (severity.Sev): `sev1` to `sev4`; empty = nobody has worked it out yet."""
+    environment: str = ""
+    project: str = ""
     alerts: tuple[StoryAlert, ...] = ()
+    because: str = ""
+    """Which label or template chose the target."""
     diff: tuple[str, ...] = ()
     """`replicas 3 → 5`, one line per change."""
+    plan: tuple[str, ...] = ()
+    """The plan field by field, for who wants to see all of it."""
+    risk: Risk | None = None
+    """None where nothing was planned."""
     verdicts: tuple[Verdict, ...] = ()
     evidence: tuple[EvidenceNote, ...] = ()
     measures: tuple[Measure, ...] = ()
@@ -112,6 +160,16 @@ class Story:
     console_url: str = ""
     runbook: str = ""
     generator_url: str = ""
+
+    digest: str = ""
+    """Of what is proposed now; what the buttons carry."""
+    interactive: bool = False
+    """Whether clicks can reach us: else there are no buttons but commands."""
+    break_glass_offered: bool = False
+    """One person on call may approve it alone, with a reason."""
+    snoozed_by: str = ""
+    taken_by: str = ""
+    """Who has taken the episode, so that nothing more is sent for it."""
 
     now: datetime
     """The moment the story is told."""

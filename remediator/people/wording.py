@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from remediator.guardrails.verdict import Answer, Verdict
+from remediator.people.buttons import Button
 from remediator.people.story import Story
 
 Tone = Literal["ask", "wait", "note", "work", "good", "bad"]
@@ -26,7 +28,8 @@ class Wording:
     `told` False: nothing is sent. `fresh`: a new message, since only a new message reaches a phone. `needs_person`: the
     ending that the state machine promises to bring to somebody. `loud`: it must be heard, so it is a new message too
     where neither a mention nor the pager makes a sound. `page`: see `PageGroup`; whether it rings is policy.
-    `resolves`: recovery was verified, the incident is closed. `need`: what is needed of the reader.
+    `resolves`: recovery was verified, the incident is closed. `need`: what is needed of the reader. `offers`: what the
+    reader can answer with a click, see `offered`.
     """
 
     glyph: str
@@ -39,15 +42,21 @@ class Wording:
     loud: bool = False
     page: PageGroup = ""
     resolves: bool = False
+    offers: tuple[Button, ...] = ()
 
+
+_DECIDE = (Button.APPROVE, Button.REJECT, Button.SNOOZE, Button.DETAILS)
+_ANSWERS = (Button.APPROVE, Button.REJECT, Button.DETAILS)
+_TAKE = (Button.TAKE, Button.DETAILS)
 
 CHANGED_NOTHING = "Nothing was changed."
 _NOBODY = "Nothing needed from you."
 _ANSWER = "Please approve or reject. Without an answer nothing is changed and a person is asked."
 
-# Not every state is told by its own name: `telling.told_as` finds the two that are no states, and says why.
+# Not every state is told by its own name: `telling.told_as` finds the three that are no states, and says why.
 ASKING = "asking"
 LEFT_ALONE = "left_alone"
+TAKEN = "taken"
 QUESTIONS = frozenset({"awaiting_approval", ASKING})
 """Told states in which people are waited for now."""
 
@@ -57,11 +66,18 @@ WORDINGS: dict[str, Wording] = {
     "planned": Wording(glyph="·", title="Planned", tone="wait", told=False),
     "reserved": Wording(glyph="·", title="Reserved", tone="work", told=False),
     "observed": Wording(glyph="·", title="Observed", tone="note", told=False),  # goes into a digest
-    "held": Wording(glyph="⏸", title="On hold", tone="wait"),
+    "held": Wording(glyph="⏸", title="On hold", tone="wait", offers=_TAKE),
     "awaiting_approval": Wording(
-        glyph="✋", title="Approval needed", tone="ask", need=_ANSWER, fresh=True, needs_person=True, page="ask"
+        glyph="✋",
+        title="Approval needed",
+        tone="ask",
+        need=_ANSWER,
+        fresh=True,
+        needs_person=True,
+        page="ask",
+        offers=_DECIDE,
     ),
-    "snoozed": Wording(glyph="✋", title="Approval snoozed", tone="ask", need=_ANSWER),
+    "snoozed": Wording(glyph="💤", title="Snoozed", tone="ask", need=_ANSWER, offers=_DECIDE),
     "approved": Wording(
         glyph="▶",
         title="Approved",
@@ -79,6 +95,7 @@ WORDINGS: dict[str, Wording] = {
         fresh=True,
         needs_person=True,
         page="ask",
+        offers=_ANSWERS,
     ),
     "uncertain": Wording(
         glyph="❔",
@@ -107,6 +124,7 @@ WORDINGS: dict[str, Wording] = {
         tone="note",
         need=f"{CHANGED_NOTHING} This playbook only suggests; if you agree, do it by hand.",
         needs_person=True,
+        offers=_TAKE,
     ),
     "denied": Wording(
         glyph="⛔",
@@ -115,9 +133,15 @@ WORDINGS: dict[str, Wording] = {
         need=f"{CHANGED_NOTHING} The alert is yours.",
         needs_person=True,
         page="end",
+        offers=_TAKE,
     ),
     "rejected": Wording(
-        glyph="⛔", title="Rejected", tone="note", need=f"{CHANGED_NOTHING} The alert is yours.", needs_person=True
+        glyph="⛔",
+        title="Rejected",
+        tone="note",
+        need=f"{CHANGED_NOTHING} The alert is yours.",
+        needs_person=True,
+        offers=_TAKE,
     ),
     "cancelled": Wording(
         glyph="⛔",
@@ -127,6 +151,7 @@ WORDINGS: dict[str, Wording] = {
         needs_person=True,
         loud=True,
         page="end",
+        offers=_TAKE,
     ),
     LEFT_ALONE: Wording(
         glyph="⛔",
@@ -136,6 +161,10 @@ WORDINGS: dict[str, Wording] = {
         needs_person=True,
         loud=True,
         page="end",
+        offers=_TAKE,
+    ),
+    TAKEN: Wording(
+        glyph="🙋", title="With a person", tone="note", need="Somebody has taken it. Nothing more is sent for it."
     ),
     "inconclusive": Wording(
         glyph="❔",
@@ -145,6 +174,7 @@ WORDINGS: dict[str, Wording] = {
         needs_person=True,
         loud=True,
         page="end",
+        offers=_TAKE,
     ),
     "escalated": Wording(
         glyph="🚨",
@@ -154,11 +184,13 @@ WORDINGS: dict[str, Wording] = {
         needs_person=True,
         loud=True,
         page="end",
+        offers=_TAKE,
     ),
 }
 
 OUTCOMES: dict[str, tuple[str, str]] = {
     "held_too_long": ("held too long", CHANGED_NOTHING),
+    "taken": ("taken by a person", "Nothing more is sent for it."),
     "expired": ("nobody approved", CHANGED_NOTHING),
     "not_started": ("not started in time", CHANGED_NOTHING),
     "refused": ("refused", "It was refused, and nothing more will be sent."),
@@ -184,6 +216,10 @@ def _named(state: str) -> str:
 def title(story: Story) -> str:
     """`Approval needed`, `Needs a person (undo failed)`, `Did not help` when another rung follows."""
     words = wording(story.state)
+    if story.taken_by and words.tone in ("ask", "wait", "work"):
+        return f"Taken by {story.taken_by}"
+    if words.tone == "ask" and (stop := stopped(story)) is not None:
+        return "Paused" if stop.guardrail == "pause" else "Held by a storm"
     if story.state != "escalated" or not story.outcome:
         return words.title
     short, _ = OUTCOMES.get(story.outcome, (story.outcome.replace("_", " "), ""))
@@ -192,6 +228,35 @@ def title(story: Story) -> str:
 
 def first_line(story: Story) -> str:
     return f"{title(story)}: {story.headline}"
+
+
+def glyph(story: Story) -> str:
+    """The sign before the first line."""
+    words = wording(story.state)
+    if story.taken_by and words.tone in ("ask", "wait", "work"):
+        return "🙋"
+    return "⏸" if words.tone == "ask" and stopped(story) else words.glyph
+
+
+STOPS = ("pause", "storm")
+"""Guardrails under which nothing can be approved, only looked at."""
+
+
+def stopped(story: Story) -> Verdict | None:
+    """What keeps a yes from being taken now."""
+    return next((v for v in story.verdicts if v.guardrail in STOPS and v.answer is Answer.HOLD), None)
+
+
+def offered(story: Story) -> tuple[Button, ...]:
+    """What can be answered with a click now; empty where clicks do not reach us or nothing can be answered."""
+    if not story.interactive or story.taken_by or story.cleared_at is not None or story.next_rung:
+        return ()
+    offers = wording(story.state).offers
+    if Button.APPROVE not in offers:
+        return offers
+    if stopped(story) is not None:
+        return tuple(button for button in offers if button is not Button.APPROVE)
+    return (*offers, Button.BREAK_GLASS) if story.break_glass_offered else offers
 
 
 def clock(moment: datetime, now: datetime) -> str:
@@ -206,8 +271,22 @@ def need(story: Story) -> str:
     if story.cleared_at is not None and not words.resolves:
         return f"The alert cleared at {clock(story.cleared_at, story.now)}. Have a look when you are up."
     _, left = OUTCOMES.get(story.outcome, ("", ""))
+    if story.taken_by and not words.resolves:
+        return f"{story.taken_by} has taken this: nothing more is sent for it. {left}".strip()
     if story.next_rung and words.needs_person:
         return f"{left} Playbook {story.next_rung} is tried next.".strip()
+    if words.tone == "ask" and (stop := stopped(story)) is not None:
+        said = " ".join(text.rstrip(".") + "." for text in (stop.reason, stop.changes) if text)
+        return f"It cannot be approved now. {said[:1].upper()}{said[1:]}".strip()
+    if story.state == "snoozed":
+        by = f" by {story.snoozed_by}" if story.snoozed_by else ""
+        until = f" until {clock(story.deadline, story.now)}, then it is asked again" if story.deadline else ""
+        return f"Snoozed{by}{until}. It can be answered before."
+    if words.tone == "ask" and (note := story.approval) and note.approved_by and note.missing:
+        asked = f"{story.explanation} " if story.state == ASKING else ""
+        more = "one" if note.missing == 1 else str(note.missing)
+        have = f"{len(note.approved_by)} of {note.quorum}: {', '.join(note.approved_by)}"
+        return f"{asked}{have}; {more} more needed. A reject by anybody is final."
     if story.state == ASKING:
         return f"{story.explanation} {words.need}".strip()
     if story.state == "held":
@@ -217,6 +296,13 @@ def need(story: Story) -> str:
         look = "Please look now." if story.outcome == "undo_failed" else words.need
         return f"{look} {left}".strip()
     return words.need
+
+
+def untouched(story: Story) -> bool:
+    """Whether it stands where nothing of what it shows was done."""
+    if story.state == "escalated":
+        return OUTCOMES.get(story.outcome, ("", ""))[1] == CHANGED_NOTHING
+    return wording(story.state).tone in ("wait", "note") and story.state != TAKEN
 
 
 def calls_somebody(story: Story) -> bool:
