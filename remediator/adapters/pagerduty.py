@@ -1,4 +1,5 @@
-"""The port `Pager` on PagerDuty's Events API v2. One instance per service, which is what a routing key stands for."""
+"""PagerDuty's Events API v2: the port `Pager`, and change events. One instance per service, which is what a routing
+key stands for."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ ENDPOINT = "https://events.pagerduty.com"
 """Accounts in the EU region use `https://events.eu.pagerduty.com`."""
 
 _PATH = "/v2/enqueue"
+_CHANGE_PATH = "/v2/change/enqueue"
 
 MAX_BYTES = 512_000
 
@@ -26,7 +28,8 @@ class PagerDuty:
 
     def __init__(self, routing_key: str, *, endpoint: str = ENDPOINT, timeout_s: float = 10.0) -> None:
         self._routing_key = routing_key
-        self._endpoint = endpoint.rstrip("/").removesuffix(_PATH) + _PATH
+        base = endpoint.rstrip("/").removesuffix(_PATH)
+        self._endpoint, self._change_endpoint = base + _PATH, base + _CHANGE_PATH
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s), trust_env=True)
 
     async def __aenter__(self) -> Self:
@@ -44,13 +47,23 @@ class PagerDuty:
         Raises: ChatError. Only a 400, and an event that is too large, are for good: a page is worth retrying through
         everything else that a proxy or an outage may answer.
         """
+        await self._post(self._endpoint, event)
+
+    async def send_change(self, event: Mapping[str, object]) -> None:
+        """Hand over one change event. There is no key to deduplicate it by: one that is repeated is shown twice.
+
+        Raises: ChatError.
+        """
+        await self._post(self._change_endpoint, event)
+
+    async def _post(self, endpoint: str, event: Mapping[str, object]) -> None:
         body = json.dumps({**event, "routing_key": self._routing_key}).encode()
         if len(body) > MAX_BYTES:
             raise ChatError(f"the event has {len(body)} bytes, PagerDuty takes {MAX_BYTES}")
         try:
             # A redirect would turn the POST into a GET and lose the event.
             request = self._session.post(
-                self._endpoint, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False
+                endpoint, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False
             )
             async with request as response:
                 answer = (await response.content.read(2000)).decode(errors="replace")

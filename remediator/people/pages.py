@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 from remediator.people.markup import safe_url, short
 from remediator.people.parts import links, parts, raw
+from remediator.people.severity import PAGER_WORDS, SHIPPED, PagerWord, gravest_of, pager_word
 from remediator.people.story import Story
-from remediator.people.wording import first_line, need
+from remediator.people.wording import ASKING, first_line, need
 
-Severity = Literal["critical", "error", "warning", "info"]
+Severity = PagerWord
 
 SUMMARY_LIMIT = 1024
 KEY_LIMIT = 255
+EPISODE_LIMIT = 100
 DETAIL_LIMIT = 1000
 DETAIL_LINES = 10
 
-_SEVERITIES: dict[str, Severity] = {
-    **dict.fromkeys(("critical", "crit", "page", "emergency", "fatal", "disaster"), "critical"),
-    **dict.fromkeys(("error", "high", "major"), "error"),
-    **dict.fromkeys(("warning", "warn", "medium", "minor", "average"), "warning"),
-    **dict.fromkeys(("info", "information", "informational", "notice", "low", "debug", "none"), "info"),
-}
-
 
 def severity(label: str) -> Severity:
-    """An alert's `severity` label in the pager's four words; one we do not know is a warning: told, not at 3 a.m."""
-    return _SEVERITIES.get(label.strip().lower(), "warning")
+    """An alert's `severity` label in the pager's four words, without what the configuration says about its source."""
+    return PAGER_WORDS[gravest_of((label,), SHIPPED)]
 
 
 def dedup_key(story: Story) -> str:
@@ -41,23 +36,39 @@ def dedup_key(story: Story) -> str:
 
 
 def incident_key(instance_id: str, cluster: str, incident_id: str) -> str:
+    """`remediator/INSTANCE/CLUSTER/EPISODE`. What PagerDuty would not take is hashed, the episode's id if need be."""
     key = "/".join(part for part in ("remediator", instance_id, cluster, incident_id) if part)
     if len(key) <= KEY_LIMIT and key.isascii():
         return key
+    place = hashlib.sha256(f"{instance_id}/{cluster}".encode(errors="replace")).hexdigest()[:32]
+    if len(incident_id) <= EPISODE_LIMIT and incident_id.isascii():
+        return f"remediator/{place}/{incident_id}"
     return f"remediator/{hashlib.sha256(key.encode(errors='replace')).hexdigest()}"
+
+
+def episode_in(key: str) -> str:
+    """The id of the episode in a key of ours, or empty. Whether it is ours the episode itself must tell: build its key
+    again and compare."""
+    first, _, rest = key.partition("/")
+    return rest.rpartition("/")[2] if first == "remediator" else ""
 
 
 def urgency_of(story: Story) -> Severity:
     """Raised where the playbook's own ladder asks for a person now, or we have made it worse."""
-    urgency = severity(story.severity)
+    urgency = pager_word(story)
     raised = story.page_urgency == "high" or story.outcome == "undo_failed"
     return "error" if raised and urgency in ("warning", "info") else urgency
+
+
+def event_links(story: Story) -> list[dict[str, str]]:
+    """Console, runbook and graph, as far as their addresses are any good."""
+    pages = ((text, safe_url(url)) for text, url in links(story))
+    return [{"href": url, "text": text} for text, url in pages if url]
 
 
 def trigger_event(story: Story) -> dict[str, Any]:
     """Ring: a person is needed."""
     urgency = urgency_of(story)
-    pages = ((text, safe_url(url)) for text, url in links(story))
     console = safe_url(story.console_url)
     return {
         "event_action": "trigger",
@@ -72,10 +83,29 @@ def trigger_event(story: Story) -> dict[str, Any]:
             "class": short(story.alerts[0].name if story.alerts else story.playbook, DETAIL_LIMIT),
             "custom_details": _details(story),
         },
-        "links": [{"href": url, "text": text} for text, url in pages if url],
+        "links": event_links(story),
         "client": "remediator",
         **({"client_url": console} if console else {}),
     }
+
+
+UNDER_WAY = frozenset({"acting", "uncertain", "waiting", "verifying"})
+"""Told states in which something was sent; the first of them is whichever comes first."""
+
+_AFTER_ACTING = frozenset({"refused", "uncertain", "stopped", "failed", "inconclusive", "undone", "undo_failed"})
+"""Outcomes that come after something was sent, or should have been."""
+
+
+def ring_events(story: Story, *, acknowledge: bool) -> tuple[dict[str, Any], ...]:
+    """The events that make the pager ring for this story.
+
+    Where we acknowledge our own incidents one trigger is not enough once we have acted: an acknowledged incident makes
+    no sound, whatever comes in. So it is closed and opened anew. Not when a person has taken it: then it is quiet
+    because that person wants it to be.
+    """
+    acted = story.state in (ASKING, "inconclusive") or story.outcome in _AFTER_ACTING
+    ring = trigger_event(story)
+    return (resolve_event(story), ring) if acknowledge and acted and not story.taken_by else (ring,)
 
 
 def resolve_event(story: Story) -> dict[str, Any]:

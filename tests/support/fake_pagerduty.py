@@ -1,7 +1,10 @@
-"""A PagerDuty Events API v2 that enforces its documented contract, on a loopback port.
+"""PagerDuty's Events API v2 and the part of its REST API that we use, contracts enforced, on a loopback port.
 
     async with FakePagerDuty() as pagerduty:
         pager = PagerDuty(pagerduty.routing_key, endpoint=pagerduty.url)
+        incidents = PagerDutyRest(pagerduty.token, pagerduty.user, clock, url=pagerduty.root)
+
+Its webhooks are in pagerduty_webhooks.py.
 
 As a process of its own: `python -m tests.support.fake_pagerduty --port 0 --print-url`, then `GET /_incidents`,
 `GET /_calls`, `POST /_faults`.
@@ -24,18 +27,36 @@ from tests.support.fake_http import FakeServer, serve_until_stopped
 
 ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 ENQUEUE = "enqueue"
+CHANGE = "change"
+FIND = "GET /incidents"
+GET = "GET /incidents/id"
+NOTES = "GET notes"
+ANNOTATE = "POST note"
+
+TOKEN = "u+fakefakefakefakefake"
+USER = "remediator@example.com"
+ACCEPT = "application/vnd.pagerduty+json;version=2"
 
 _KNOWN = {"routing_key", "event_action", "dedup_key", "payload", "images", "links", "client", "client_url"}
 _PAYLOAD = {"summary", "source", "severity", "timestamp", "component", "group", "class", "custom_details"}
+_CHANGE_KNOWN = {"routing_key", "payload", "links"}
+_CHANGE_PAYLOAD = {"summary", "source", "timestamp", "custom_details"}
 _SEVERITIES = ("critical", "error", "warning", "info")
 
 
 @dataclass(slots=True, kw_only=True)
 class FakeIncident:
-    """What people see. `events` is every accepted event that belongs to it."""
+    """What people see. `events` is every accepted event that belongs to it, `rings` how often it made a sound.
 
+    `hidden`: accepted, but not an incident yet, as far as the REST API knows.
+    """
+
+    id: str
     routing_key: str
     dedup_key: str
+    rings: int = 1
+    hidden: bool = False
+    notes: list[str] = field(default_factory=list)
     status: Literal["triggered", "acknowledged", "resolved"] = "triggered"
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -50,13 +71,18 @@ class FakeIncident:
 
 
 class FakePagerDuty(FakeServer):
-    """`per_minute` > 0 answers 429 beyond that many events a minute and key (`clock` in seconds)."""
+    """`per_minute` > 0 answers 429 beyond that many events a minute and key (`clock` in seconds), `rest_per_minute`
+    likewise for the REST API. `slow`: new incidents are hidden until `settle()`; `inactive`: events are accepted and no
+    incident ever comes of them."""
 
     def __init__(
         self,
         *,
         routing_keys: Collection[str] = (ROUTING_KEY,),
         per_minute: int = 0,
+        rest_per_minute: int = 960,
+        slow: bool = False,
+        inactive: bool = False,
         clock: Callable[[], float] = time.monotonic,
         port: int = 0,
     ) -> None:
@@ -67,8 +93,14 @@ class FakePagerDuty(FakeServer):
         """Acknowledges and resolves for which nothing was open."""
         self.bodies: list[str] = []
         """Every body received, as text."""
+        self.changes: list[dict[str, Any]] = []
+        """Accepted change events, with their routing keys."""
+        self.token, self.user = TOKEN, USER
         self.per_minute = per_minute
+        self.rest_per_minute = rest_per_minute
+        self.slow, self.inactive = slow, inactive
         self._clock = clock
+        self._asked: deque[float] = deque()
         self._accepted: deque[float] = deque()
 
     @property
@@ -82,9 +114,24 @@ class FakePagerDuty(FakeServer):
     def open_incidents(self) -> list[FakeIncident]:
         return [incident for incident in self.incidents if incident.status != "resolved"]
 
+    def settle(self) -> None:
+        """What was accepted becomes visible."""
+        for incident in self.incidents:
+            incident.hidden = False
+
+    def incident(self, dedup_key: str) -> FakeIncident:
+        """The newest of that key."""
+        return [i for i in self.incidents if i.dedup_key == dedup_key][-1]
+
     def app(self) -> web.Application:
         app = web.Application(client_max_size=4 * 1024 * 1024)
         app.router.add_post("/v2/enqueue", self._enqueue)
+        app.router.add_post("/v2/change/enqueue", self._change)
+        app.router.add_get("/abilities", self._abilities)
+        app.router.add_get("/incidents", self._find)
+        app.router.add_get("/incidents/{id}", self._get)
+        app.router.add_get("/incidents/{id}/notes", self._list_notes)
+        app.router.add_post("/incidents/{id}/notes", self._annotate)
         app.router.add_get("/_incidents", self._show)
         return app
 
@@ -163,8 +210,9 @@ class FakePagerDuty(FakeServer):
         key = event.get("dedup_key") or f"generated-{len(self.incidents)}"
         found = [i for i in self.open_incidents() if (i.routing_key, i.dedup_key) == (routing_key, key)]
         if not found and action == "trigger":
-            found = [FakeIncident(routing_key=routing_key, dedup_key=key)]
-            self.incidents += found
+            number = len(self.incidents) + len(self.dropped)
+            found = [FakeIncident(id=f"Q{number:05X}", routing_key=routing_key, dedup_key=key, hidden=self.slow)]
+            self.incidents += [] if self.inactive else found
         if not found:
             self.dropped.append(event)
             return key
@@ -176,8 +224,134 @@ class FakePagerDuty(FakeServer):
             incident.status = "acknowledged"
         return key
 
+    # Change events ----------------------------------------------------------------------------------------------------
+
+    async def _change(self, request: web.Request) -> web.StreamResponse:
+        return await self.guarded(CHANGE, request, self._accept_change, _refuse)
+
+    async def _accept_change(self, request: web.Request) -> web.Response:
+        body = await request.text()
+        self.bodies.append(body)
+        event = json.loads(body)
+        if problem := self.change_problem(event):
+            return _refuse(problem)
+        if self._too_many():
+            return web.json_response({"status": "throttle exceeded"}, status=429)
+        self.changes.append(event)
+        return web.json_response({"status": "success", "message": "Change event processed"}, status=202)
+
+    def change_problem(self, event: dict[str, Any]) -> str:
+        """Why PagerDuty would answer 400, or empty."""
+        if event.get("routing_key") not in self.routing_keys:
+            return "Invalid routing key"
+        payload = event.get("payload")
+        if not isinstance(payload, dict) or not str(payload.get("summary") or "").strip():
+            return "'payload.summary' is missing or blank"
+        if len(payload["summary"]) > 1024:
+            return "'payload.summary' is too long"
+        if any(not str(link.get("href", "")).startswith("http") for link in event.get("links", ())):
+            return "'links' need an href"
+        for extra in (event.keys() - _CHANGE_KNOWN) | (payload.keys() - _CHANGE_PAYLOAD):
+            self.violations.append(f"unknown property {extra}")
+        return ""
+
+    # REST -------------------------------------------------------------------------------------------------------------
+
+    async def _abilities(self, request: web.Request) -> web.StreamResponse:
+        async def answer(request: web.Request) -> web.Response:
+            return self._denied(request) or web.json_response({"abilities": []})
+
+        return await self.guarded("GET /abilities", request, answer, _rest_error)
+
+    async def _find(self, request: web.Request) -> web.StreamResponse:
+        async def answer(request: web.Request) -> web.Response:
+            if denied := self._denied(request):
+                return denied
+            key, limit = request.query.get("incident_key"), int(request.query.get("limit", "25"))
+            newest = [i for i in reversed(self.incidents) if not i.hidden and (key is None or i.dedup_key == key)]
+            shown = [_incident_json(i) for i in newest[:limit]]
+            return web.json_response({"incidents": shown, "limit": limit, "offset": 0, "more": len(newest) > limit})
+
+        return await self.guarded(FIND, request, answer, _rest_error)
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        async def answer(request: web.Request) -> web.Response:
+            if denied := self._denied(request):
+                return denied
+            found = self._by_id(request)
+            return web.json_response({"incident": _incident_json(found)}) if found else _not_found()
+
+        return await self.guarded(GET, request, answer, _rest_error)
+
+    async def _list_notes(self, request: web.Request) -> web.StreamResponse:
+        async def answer(request: web.Request) -> web.Response:
+            if denied := self._denied(request):
+                return denied
+            found = self._by_id(request)
+            notes = [{"id": str(n), "content": text} for n, text in enumerate(found.notes)] if found else []
+            return web.json_response({"notes": notes}) if found else _not_found()
+
+        return await self.guarded(NOTES, request, answer, _rest_error)
+
+    async def _annotate(self, request: web.Request) -> web.StreamResponse:
+        return await self.guarded(ANNOTATE, request, self._accept_note, _rest_error)
+
+    async def _accept_note(self, request: web.Request) -> web.Response:
+        if denied := self._denied(request):
+            return denied
+        if request.headers.get("From") != self.user:
+            return _rest_error("Requester User Not Found")
+        found, body = self._by_id(request), await request.json()
+        content = body.get("note", {}).get("content")
+        if not isinstance(content, str) or not content.strip() or set(body) != {"note"}:
+            return _rest_error("Content cannot be empty")
+        if found is None:
+            return _not_found()
+        self.bodies.append(content)
+        found.notes.append(content)
+        return web.json_response({"note": {"id": f"N{len(found.notes)}", "content": content}}, status=201)
+
+    def _denied(self, request: web.Request) -> web.Response | None:
+        now = self._clock()
+        while self._asked and now - self._asked[0] >= 60:
+            self._asked.popleft()
+        if len(self._asked) >= self.rest_per_minute:
+            headers = {"ratelimit-limit": str(self.rest_per_minute), "ratelimit-remaining": "0"}
+            headers["ratelimit-reset"] = str(max(1, int(self._asked[0] + 60 - now)))
+            body = {"error": {"message": "Rate Limit Exceeded", "code": 2020}}
+            return web.json_response(body, status=429, headers=headers)
+        self._asked.append(now)
+        if request.headers.get("Authorization") != f"Token token={self.token}":
+            return web.Response(status=401)
+        if request.headers.get("Accept") != ACCEPT:
+            self.violations.append(f"Accept: {request.headers.get('Accept')}")
+        return None
+
+    def _by_id(self, request: web.Request) -> FakeIncident | None:
+        wanted = request.match_info["id"]
+        return next((i for i in self.incidents if i.id == wanted and not i.hidden), None)
+
     async def _show(self, request: web.Request) -> web.Response:
         return web.json_response([{**asdict(i), "summary": i.summary, "severity": i.severity} for i in self.incidents])
+
+
+def _incident_json(incident: FakeIncident) -> dict[str, Any]:
+    return {
+        "id": incident.id,
+        "type": "incident",
+        "incident_key": incident.dedup_key,
+        "status": incident.status,
+        "title": incident.summary,
+    }
+
+
+def _rest_error(error: str) -> web.Response:
+    body = {"error": {"message": "Invalid Input Provided", "code": 2001, "errors": [error]}}
+    return web.json_response(body, status=400)
+
+
+def _not_found() -> web.Response:
+    return web.json_response({"error": {"message": "Not Found", "code": 2100}}, status=404)
 
 
 def _refuse(error: str) -> web.Response:

@@ -1,6 +1,9 @@
-"""Incidents of pagers, by the episode that they belong to."""
+"""Incidents of the pager: when we last opened and closed each."""
 
 from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0008"
 down_revision = "0007"
@@ -9,4 +12,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.create_table(
+        "incidents",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("rang_at", sa.BigInteger(), nullable=True),
+        sa.Column("resolved_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("key", name="pk_incidents"),
+    )
