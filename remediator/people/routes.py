@@ -1,134 +1,24 @@
-"""Who is told what, where: the configuration of routes, and the one function that turns news into messages.
-
-The table of states in `wording` says how loud each state is; `PAGES` below says which of that rings a pager for which
-severity. A playbook can add channels, never remove one: what operators want to hear of is not the author's choice.
-"""
+"""The one function that turns news into messages, by the routes of the configuration (`routing`)."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
-from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from typing import Any, Literal
 
 from remediator.people import pages
 from remediator.people.messages import Message, call_reply, evidence_reply, main_message, state_reply
 from remediator.people.outbox_rows import OutboxMessage
-from remediator.people.pages import Severity
+from remediator.people.quiet_hours import QuietHours, can_wait
+from remediator.people.routing import OTHERS
+from remediator.people.routing import RESULTS as RESULTS
+from remediator.people.routing import PagerRoutes as PagerRoutes
+from remediator.people.routing import Routes as Routes
+from remediator.people.routing import SlackRoutes as SlackRoutes
 from remediator.people.story import Story
-from remediator.people.wording import ASKING, PageGroup, calls_somebody, wording
-
-ChannelId = Annotated[str, StringConstraints(pattern=r"^[CGD][A-Z0-9]{2,}$")]
-"""A Slack channel's ID (at the bottom of its details); names change and cannot be used to update a message."""
-
-MentionId = Annotated[str, StringConstraints(pattern=r"^[UWS][A-Z0-9]{2,}$")]
-"""A Slack user's or user group's ID. There is no way to write @channel or @here."""
-
-PagePolicy = Literal["needed", "failed", "never"]
-"""`needed`: ring when a person is needed, also for an approval or a denial. `failed`: only when automation failed."""
-
-PAGES: Mapping[Severity, PagePolicy] = {"critical": "needed", "error": "needed", "warning": "failed", "info": "never"}
-
-_RINGS: Mapping[PagePolicy, frozenset[PageGroup]] = {
-    "needed": frozenset({"ask", "end"}),
-    "failed": frozenset({"end"}),
-    "never": frozenset(),
-}
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Where(_Strict):
-    """Which stories a route is for: every given field must match one of its values; `*` is a wildcard."""
-
-    severity: tuple[Severity, ...] = ()
-    namespace: tuple[str, ...] = ()
-    team: tuple[str, ...] = ()
-
-    def holds(self, story: Story) -> bool:
-        asked = (
-            (self.severity, pages.severity(story.severity)),
-            (self.namespace, story.namespace),
-            (self.team, story.team),
-        )
-        return all(not globs or any(fnmatchcase(value, glob) for glob in globs) for globs, value in asked)
-
-
-class SlackRoute(Where):
-    """Stories that go to these channels, ringing these people when a person is needed."""
-
-    channels: tuple[ChannelId, ...] = Field(min_length=1)
-    mentions: tuple[MentionId, ...] = ()
-
-
-class SlackRoutes(_Strict):
-    """Every route that holds is used; the default channel only when none does."""
-
-    default_channel: ChannelId | Literal[""] = ""
-    mentions: tuple[MentionId, ...] = ()
-    routes: tuple[SlackRoute, ...] = ()
-    logs: bool = False
-    """Send log text into threads. Off: logs stay behind the console's roles."""
-
-    def channels(self, story: Story) -> dict[str, tuple[str, ...]]:
-        """Channel id to the people to mention there."""
-        found: dict[str, tuple[str, ...]] = {}
-        for route in self.routes:
-            if route.holds(story):
-                for channel in route.channels:
-                    found[channel] = tuple(dict.fromkeys((*found.get(channel, ()), *route.mentions)))
-        if not found and self.default_channel:
-            found[self.default_channel] = self.mentions
-        for channel in story.channels:
-            found.setdefault(channel, ())
-        return found
-
-
-class PagerRoute(Where):
-    service: str = Field(min_length=1)
-
-
-class PagerRoutes(_Strict):
-    """Which service's routing key; the first route that holds wins. `policy` overrides `PAGES` per severity."""
-
-    default_service: str = ""
-    routes: tuple[PagerRoute, ...] = ()
-    policy: Mapping[Severity, PagePolicy] = Field(default_factory=dict)
-    acknowledge: bool = False
-    """Acknowledge the incident while we act. Off, because it stops the pager's own escalation while we may be dead."""
-
-    def service(self, story: Story) -> str:
-        return next((route.service for route in self.routes if route.holds(story)), self.default_service)
-
-    def policy_for(self, story: Story) -> PagePolicy:
-        """By its severity."""
-        urgency = pages.severity(story.severity)
-        policy = self.policy.get(urgency, PAGES[urgency])
-        if story.page_urgency and policy == "never":
-            return "failed"  # the ladder of the playbook ends at a page
-        return policy
-
-    def rings(self, story: Story) -> bool:
-        """Whether this state of this story wakes somebody."""
-        words = wording(story.state)
-        policy = self.policy_for(story)
-        if not words.page or words.page not in _RINGS[policy]:
-            return False
-        if story.state == "denied":
-            return policy == "needed" and story.mode in ("approve", "auto")
-        return policy == "needed" or not story.next_rung  # another try comes first, unless it is grave
-
-
-class Routes(_Strict):
-    """`people:` in the configuration."""
-
-    slack: SlackRoutes = SlackRoutes()
-    pagerduty: PagerRoutes = PagerRoutes()
+from remediator.people.wording import ASKING, calls_somebody, wording
 
 
 class News(StrEnum):
@@ -144,7 +34,7 @@ class News(StrEnum):
     """After an ending that was not a success, its alerts are proven gone."""
 
 
-def notices(story: Story, news: News, routes: Routes) -> tuple[OutboxMessage, ...]:
+def notices(story: Story, news: News, routes: Routes, *, quiet: QuietHours | None = None) -> tuple[OutboxMessage, ...]:
     """Everything to be sent for one piece of news, in order. Pure; `once` keeps repetitions away from people."""
     if not wording(story.state).told:
         return ()
@@ -154,25 +44,32 @@ def notices(story: Story, news: News, routes: Routes) -> tuple[OutboxMessage, ..
         for channel, mentions in routes.slack.channels(story).items()
         for message in _chat(story, news, channel, mentions, rings=rings, logs=routes.slack.logs)
     ]
-    return (*chat, *_pager(story, news, routes.pagerduty, rings=rings))
+    other = [
+        message
+        for kind, _, name in (where.partition(":") for where in routes.elsewhere(story))
+        for message in OTHERS[kind](story, news.value, name)
+    ]
+    later = quiet.until(story, story.now) if quiet is not None and can_wait(story) and not rings else None
+    told = [replace(message, not_before=later) for message in (*chat, *other)]
+    return (*told, *_pager(story, news, routes.pagerduty, rings=rings))
+
+
+def follow_ups(story: Story, news: News, routes: Routes) -> tuple[OutboxMessage, ...]:
+    """For channels that asked for other outcomes: only to be sent where something of this incident was said before."""
+    if not wording(story.state).told:
+        return ()
+    told = [m for channel in routes.slack.followers(story) for m in _chat(story, news, channel, (), rings=True)]
+    return tuple(replace(m, kind="update") if m.kind == "post" else m for m in told)
 
 
 def _chat(
-    story: Story, news: News, channel: str, mentions: tuple[str, ...], *, rings: bool, logs: bool
+    story: Story, news: News, channel: str, mentions: tuple[str, ...], *, rings: bool, logs: bool = False
 ) -> tuple[OutboxMessage, ...]:
     words = wording(story.state)
-    key = f"slack/{channel}/{story.episode_id}"
+    key = chat_key(channel, story)
 
     def stored(kind: Literal["post", "update", "reply"], message: Message, once: str = "") -> OutboxMessage:
-        payload: dict[str, Any] = {"text": message.text, "blocks": list(message.blocks)}
-        return OutboxMessage(
-            channel="slack",
-            destination=channel,
-            key=key,
-            kind=kind,
-            payload=payload,
-            once=f"{key}/{once}" if once else "",
-        )
+        return chat_message(channel, story, kind, message, once=f"{key}/{once}" if once else "")
 
     made: list[OutboxMessage] = []
     entered = news is News.STATE
@@ -196,33 +93,57 @@ def _chat(
     return tuple(made)
 
 
+def chat_key(channel: str, story: Story) -> str:
+    """One thread per channel and episode."""
+    return f"slack/{channel}/{story.episode_id}"
+
+
+def chat_message(
+    channel: str, story: Story, kind: Literal["post", "update", "reply"], message: Message, *, once: str = ""
+) -> OutboxMessage:
+    payload: dict[str, Any] = {"text": message.text, "blocks": list(message.blocks)}
+    return OutboxMessage(
+        channel="slack", destination=channel, key=chat_key(channel, story), kind=kind, payload=payload, once=once
+    )
+
+
 def _once_per_episode(story: Story) -> str:
     """An alert that comes back is judged anew; the same answer is given to people once."""
     return f"{story.state}/{story.playbook}" if story.state in ("denied", "suggested") else ""
+
+
+def page_key(service: str, story: Story) -> str:
+    return f"pagerduty/{service}/{story.episode_id}"
+
+
+def page_once(service: str, story: Story) -> str:
+    """A call for this reason, so that each reason rings once."""
+    question = f".{story.step}" if story.state == ASKING else ""
+    return f"{page_key(service, story)}/trigger/{story.remediation_id}/{wording(story.state).page}{question}"
+
+
+def page_message(service: str, story: Story, event: Mapping[str, Any], *, once: str = "") -> OutboxMessage:
+    return OutboxMessage(
+        channel="pagerduty",
+        destination=service,
+        key=page_key(service, story),
+        kind="event",
+        payload=event,
+        once=once,
+    )
 
 
 def _pager(story: Story, news: News, routes: PagerRoutes, *, rings: bool) -> tuple[OutboxMessage, ...]:
     service = routes.service(story)
     if not service:
         return ()
-    key = f"pagerduty/{service}/{story.episode_id}"
-
-    def stored(event: dict[str, Any], once: str = "") -> OutboxMessage:
-        return OutboxMessage(
-            channel="pagerduty",
-            destination=service,
-            key=key,
-            kind="event",
-            payload=event,
-            once=f"{key}/{once}" if once else "",
-        )
-
     if news is News.CLEARED or (news is News.STATE and wording(story.state).resolves):
-        return (stored(pages.resolve_event(story)),)
+        return (page_message(service, story, pages.resolve_event(story)),)
     if rings:
-        question = f".{story.step}" if story.state == ASKING else ""
-        once = f"trigger/{story.remediation_id}/{wording(story.state).page}{question}"
-        return (stored(pages.trigger_event(story), once),)
-    if news is News.STATE and story.state == "acting" and routes.acknowledge:
-        return (stored(pages.acknowledge_event(story)),)
+        once = page_once(service, story)
+        *closing, ring = pages.ring_events(story, acknowledge=routes.acknowledge)
+        anew = [page_message(service, story, event, once=f"{once}/anew") for event in closing]
+        return (*anew, page_message(service, story, ring, once=once))
+    if news is News.STATE and story.state in pages.UNDER_WAY and routes.acknowledge:
+        return (page_message(service, story, pages.acknowledge_event(story)),)
     return ()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from remediator.guardrails.verdict import Answer, Verdict
-from remediator.people.story import ApprovalNote, EvidenceNote, Measure, Story, StoryAlert
+from remediator.people.story import ApprovalNote, EvidenceNote, Measure, Risk, Story, StoryAlert
 
 NOW = datetime(2025, 6, 2, 3, 5, 10, tzinfo=UTC)
 PASSING = tuple(
@@ -87,12 +87,31 @@ DENIED = replace(
     deadline=None,
 )
 
+OFFERED = replace(
+    ROLLBACK,
+    interactive=True,
+    digest="5f1c9ab02d7e4c11" * 4,
+    risk=Risk(takes=2, of=5),
+    plan=(
+        "rollback image registry.example.com/shop/checkout:2.14.0 → registry.example.com/shop/checkout:2.13.7",
+        "   spec.template.spec.containers.app.image shop/checkout:2.14.0 → shop/checkout:2.13.7",
+        "   only the pod template goes back: ConfigMaps, replicas and schemas stay",
+    ),
+)
+"""The same where clicks reach us."""
+
 SUGGESTED = replace(ROLLBACK, state="suggested", mode="suggest", approval=None)
 
 ACTING = replace(
     ROLLBACK,
     state="acting",
-    approval=ApprovalNote(approvers=("role:sre",), approved_by=("ann",), expires_at=NOW + timedelta(minutes=15)),
+    approval=ApprovalNote(
+        approvers=("role:sre",),
+        approved_by=("ann",),
+        approved_at=NOW,
+        rights={"ann": "role sre"},
+        expires_at=NOW + timedelta(minutes=15),
+    ),
 )
 VERIFYING = replace(ACTING, state="verifying")
 

@@ -122,3 +122,39 @@ def test_blocks_of_code_cannot_be_left(lines: list[str], limit: int) -> None:
 def test_a_link_is_one_link(url: str) -> None:
     shown = markup.link("Console", f"https://a.example/{url}")
     assert shown == "Console" or re.fullmatch(r"<https://a\.example/[^<>|\s]*\|Console>", shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a" + "\u0301" * 40 + "b", "a\u0301\u0301b"),
+        ("a\u3164\u2800b", "a b"),
+        ("a\u2066b\u2069\u200dc\U000e0041", "abc"),
+    ],
+)
+def test_what_is_hidden_or_piled_up_goes(text: str, shown: str) -> None:
+    assert markup.one_line(text) == shown
+
+
+@given(hostile_text)
+def test_nothing_hidden_and_nothing_that_turns_the_line_around(text: str) -> None:
+    for shown in (markup.prose(text, 3000), markup.code(text, 3000), markup.one_line(text)):
+        assert not set("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u200f\u061c\u200b\u200d\ufeff\u3164\x1b\x00") & set(
+            shown
+        )
+        assert not re.search("[\u0300-\u036f]{3}", shown)
+    assert not re.search(":[a-z_]+:", markup.prose(text, 3000)), "an emoji"
+
+
+def test_numbers_behind_a_hebrew_name_keep_their_order() -> None:
+    assert markup.one_line("\u05e9\u05dc 3 → 5") == "\u05e9\u05dc\u200e 3 → 5"
+    assert markup.one_line("a\u05e9") == "a\u05e9\u200e"
+
+
+def test_names_that_look_a_little_like_an_emoji_stay_readable() -> None:
+    assert markup.prose("at 03:05:10 :fire: burns") == "at 03:05:10 \u2236fire: burns"
+    assert markup.code(":fire:") == "`:fire:`", "in code nothing is drawn"
+
+
+def test_code_keeps_its_indentation() -> None:
+    assert markup.code_block(["a", "  b", " " * 90 + "c"], 200) == "```\na\n  b\n" + " " * 24 + "c\n```"

@@ -1,12 +1,15 @@
 """Who is told what: the table of states against severities, and where it goes."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
+from remediator.people.mentions import schedules, with_people
 from remediator.people.outbox_rows import OutboxMessage
-from remediator.people.routes import News, Routes, notices
+from remediator.people.quiet_hours import QuietHours
+from remediator.people.routes import RESULTS, News, Routes, follow_ups, notices
 from remediator.people.story import Story
 from remediator.people.wording import WORDINGS
 from tests.people.stories import ACTING, DENIED, ESCALATED, HELD, ROLLBACK, SUCCEEDED, SUGGESTED
@@ -36,7 +39,8 @@ NEEDED = {"awaiting_approval", "asking", "denied", *ENDINGS}
         pytest.param("critical", NEEDED, id="critical: whenever a person is needed"),
         pytest.param("error", NEEDED, id="error: the same"),
         pytest.param("warning", set(ENDINGS), id="warning: only when automation failed"),
-        pytest.param("unheard-of", set(ENDINGS), id="unknown: like a warning"),
+        pytest.param("unheard-of", NEEDED, id="unknown word: it may be the gravest"),
+        pytest.param("", set(ENDINGS), id="nothing said: like a warning"),
         pytest.param("info", set(), id="info: never"),
     ],
 )
@@ -222,6 +226,148 @@ def test_pager_routes() -> None:
     assert notices(ESCALATED, News.STATE, Routes()) == ()
 
 
+MORE = Routes.model_validate(
+    {
+        "slack": {
+            "default_channel": "C0OPS",
+            "routes": [
+                {"outcome": ["failed"], "channels": ["C0FAILED"], "mentions": ["S0LEADS"]},
+                {"environment": ["prod*"], "severity": ["sev1"], "channels": ["C0PROD"]},
+                {"playbook": ["rollback-*"], "project": ["shop"], "channels": ["C0RELEASE"]},
+            ],
+        },
+        "others": [
+            {"severity": ["sev1", "sev2"], "to": ["apprise:mail-ops"]},
+            {"outcome": ["failed", "denied"], "to": ["ticket:jira", "webhook:cmdb"]},
+        ],
+    }
+)
+STORY = replace(ROLLBACK, environment="production", project="shop", evidence=())
+
+
+@pytest.mark.parametrize(
+    ("story", "channels"),
+    [
+        pytest.param(STORY, {"C0PROD", "C0RELEASE"}, id="environment, severity, playbook and project"),
+        pytest.param(replace(STORY, environment="staging"), {"C0RELEASE"}, id="another environment"),
+        pytest.param(replace(STORY, project="pay"), {"C0PROD"}, id="another project"),
+        pytest.param(replace(STORY, sev="sev2"), {"C0RELEASE"}, id="our own word for the severity"),
+        pytest.param(replace(STORY, playbook="scale", sev="sev3"), {"C0OPS"}, id="none holds"),
+        pytest.param(
+            replace(STORY, playbook="scale", sev="sev3", state="escalated"),
+            {"C0OPS", "C0FAILED"},
+            id="an outcome comes on top of the default",
+        ),
+    ],
+)
+def test_routes_by_everything_else(story: Story, channels: set[str]) -> None:
+    assert set(MORE.slack.channels(story)) == channels
+
+
+def test_every_state_is_some_outcome() -> None:
+    told = {state for state, words in WORDINGS.items() if words.told}
+    assert told == set(RESULTS)
+
+
+def test_a_channel_for_failures_hears_how_they_go_on_but_of_nothing_that_never_failed() -> None:
+    failed, fixed = (replace(STORY, state=state) for state in ("escalated", "succeeded"))
+    assert "C0FAILED" in {m.destination for m in notices(failed, News.STATE, MORE)}
+    assert "C0FAILED" not in {m.destination for m in notices(fixed, News.STATE, MORE)}
+    assert {(m.destination, m.kind) for m in follow_ups(fixed, News.STATE, MORE)} == {
+        ("C0FAILED", "update"),
+        ("C0FAILED", "reply"),
+    }
+    assert follow_ups(failed, News.STATE, MORE) == ()
+    assert "post" not in {m.kind for m in follow_ups(STORY, News.STATE, MORE)}, "no second call"
+
+
+@pytest.mark.parametrize(
+    ("story", "to"),
+    [
+        pytest.param(STORY, ("apprise:mail-ops",), id="a question"),
+        pytest.param(
+            replace(STORY, state="escalated"), ("apprise:mail-ops", "ticket:jira", "webhook:cmdb"), id="a failure"
+        ),
+        pytest.param(replace(STORY, state="succeeded", sev="sev3"), (), id="nobody asked for it"),
+    ],
+)
+def test_other_channels(story: Story, to: tuple[str, ...]) -> None:
+    assert MORE.elsewhere(story) == to
+    sent = {f"{m.channel}:{m.destination}" for m in notices(story, News.STATE, MORE)} - {
+        f"slack:{c}" for c in MORE.slack.channels(story)
+    }
+    assert sent == set(to)
+
+
+def test_every_message_that_asks_says_how_to_answer_without_slack() -> None:
+    for message in notices(STORY, News.STATE, MORE):
+        if message.channel in ("slack", "apprise", "webhook"):
+            text = json.dumps(message.payload)
+            if message.kind in ("post", "event"):
+                assert f"remediator approve {STORY.remediation_id}" in text
+                assert STORY.console_url in text.replace("\\/", "/")
+
+
+def test_whoever_is_on_call_is_looked_up_when_the_message_leaves() -> None:
+    routes = Routes.model_validate(
+        {"slack": {"default_channel": "C0OPS", "mentions": ["oncall:pagerduty/PSCHED1", "U0ANN"]}}
+    )
+    post = notices(STORY, News.STATE, routes)[0]
+    assert schedules(post.payload) == ("oncall:pagerduty/PSCHED1",)
+    reached = json.dumps(with_people(post.payload, {"oncall:pagerduty/PSCHED1": ("U0BOB", "U0EVE")}))
+    assert "<@U0BOB> <@U0EVE> <@U0ANN>" in reached
+    assert "<@oncall" not in reached
+    lost = json.dumps(with_people(post.payload, {}))
+    assert "(nobody could be found for oncall:pagerduty/PSCHED1) <@U0ANN>" in lost
+
+
+def test_a_label_cannot_name_a_schedule() -> None:
+    story = replace(STORY, headline="<@oncall:pagerduty/PSCHED1>", target="<@oncall:pagerduty/P1>")
+    for message in notices(story, News.STATE, MORE):
+        assert schedules(message.payload) == () or message.channel != "slack"
+
+
+QUIET_NIGHT = QuietHours.model_validate(
+    {"windows": [{"cron": "0 22 * * *", "duration": "9h", "zone": "UTC"}], "severity": ["sev3", "sev4"]}
+)
+AUTO = replace(STORY, mode="auto", approval=None, severity="warning", sev="sev3")
+
+
+@pytest.mark.parametrize(
+    ("story", "waits"),
+    [
+        pytest.param(replace(AUTO, state="succeeded"), True, id="a success note"),
+        pytest.param(replace(AUTO, state="held"), True, id="held"),
+        pytest.param(replace(AUTO, state="succeeded", sev="sev2"), False, id="grave"),
+        pytest.param(replace(AUTO, state="escalated"), False, id="a person is needed"),
+        pytest.param(replace(AUTO, state="denied"), False, id="the alert is yours"),
+        pytest.param(replace(STORY, sev="sev4"), False, id="a question"),
+        pytest.param(replace(STORY, sev="sev4", state="succeeded"), False, id="whoever answered wants to see it"),
+        pytest.param(replace(AUTO, state="uncertain"), False, id="not sure it landed"),
+    ],
+)
+def test_only_what_can_wait_waits_for_the_morning(story: Story, waits: bool) -> None:
+    told = notices(story, News.STATE, MORE, quiet=QUIET_NIGHT)
+    morning = story.now.replace(hour=7, minute=0, second=0)
+    assert {m.not_before for m in told} == {morning if waits else None}
+    by_day = replace(story, now=story.now.replace(hour=12))
+    assert {m.not_before for m in notices(by_day, News.STATE, MORE, quiet=QUIET_NIGHT)} == {None}
+
+
+def test_a_page_never_waits() -> None:
+    always = QuietHours.model_validate(
+        {
+            "windows": [{"cron": "* * * * *", "duration": "1h", "zone": "UTC"}],
+            "severity": ["sev1", "sev2", "sev3", "sev4"],
+        }
+    )
+    for state in WORDINGS:
+        story = replace(AUTO, state=state, severity="critical", sev="")
+        for message in notices(story, News.STATE, FULL, quiet=always):
+            assert message.channel != "pagerduty" or message.not_before is None
+            assert WORDINGS[state].page == "" or message.not_before is None
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -229,7 +375,12 @@ def test_pager_routes() -> None:
         pytest.param({"slack": {"mentions": ["channel"]}}, id="@channel"),
         pytest.param({"slack": {"mentions": ["<!here>"]}}, id="@here"),
         pytest.param({"slack": {"routes": [{"team": ["a"]}]}}, id="route to nowhere"),
-        pytest.param({"slack": {"routes": [{"severity": ["sev1"], "channels": ["C0A"]}]}}, id="unknown severity"),
+        pytest.param({"slack": {"routes": [{"severity": ["P1"], "channels": ["C0A"]}]}}, id="depends on who says it"),
+        pytest.param({"slack": {"routes": [{"outcome": ["lost"], "channels": ["C0A"]}]}}, id="unknown outcome"),
+        pytest.param({"slack": {"mentions": ["oncall:nagios/x"]}}, id="unknown rota"),
+        pytest.param({"pagerduty": {"routes": [{"outcome": ["failed"], "service": "a"}]}}, id="a service by outcome"),
+        pytest.param({"others": [{"to": ["mail-ops"]}]}, id="elsewhere without its kind"),
+        pytest.param({"others": [{"to": ["slack:C0A"]}]}, id="slack is not elsewhere"),
         pytest.param({"pagerduty": {"policy": {"critical": "sometimes"}}}, id="unknown policy"),
         pytest.param({"slak": {}}, id="misspelt key"),
     ],

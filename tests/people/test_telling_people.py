@@ -8,6 +8,9 @@ import pytest
 
 from remediator.adapters.pagerduty import PagerDuty
 from remediator.adapters.slack import SlackChat
+from remediator.people.carrier import Carrier
+from remediator.people.carriers.pagerduty import PagerDutyCarrier
+from remediator.people.carriers.slack import SlackCarrier
 from remediator.people.outbox import Outbox
 from remediator.people.routes import News, Routes, notices
 from remediator.people.story import Story
@@ -49,7 +52,8 @@ async def world() -> AsyncIterator[World]:
         PagerDuty(pagerduty.routing_key, endpoint=pagerduty.url) as pager,
     ):
         store = MemoryOutbox()
-        yield World(slack, pagerduty, Outbox(store, chat=chat, pagers={"ops": pager}), store)
+        carriers: dict[str, Carrier] = {"slack": SlackCarrier(chat), "pagerduty": PagerDutyCarrier({"ops": pager})}
+        yield World(slack, pagerduty, Outbox(store, carriers), store)
     assert slack.violations == []
     assert pagerduty.violations == []
 

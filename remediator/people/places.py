@@ -1,0 +1,62 @@
+"""Whether every place that routes, ladders and digests name is there. Pure; for loading the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from remediator.people.digests import Digest
+from remediator.people.escalation import Escalation
+from remediator.people.routes import Routes
+from remediator.people.severity import Sev, Severities
+from remediator.playbooks.problems import did_you_mean
+
+
+def unknown_places(
+    routes: Routes,
+    escalation: Escalation | None,
+    digests: Sequence[Digest],
+    severities: Severities,
+    *,
+    services: Collection[str],
+    channels: Mapping[str, str],
+    sources: Collection[str],
+    slack: bool,
+) -> Iterator[str]:
+    """A line for each name that nobody has configured. `services` of the pager, `channels` by name with their kind."""
+    known = {f"{kind}:{name}" for name, kind in channels.items()}
+    for index, route in enumerate(routes.others):
+        for name in route.to:
+            if name not in known:
+                yield f"routes.others[{index}].to: {name} is not configured. {_hint(name, known)}"
+    for name in sorted(severities.by_source.keys() - set(sources)):
+        yield f"severities.by_source: no source is called {name}. {_hint(name, sources)}"
+    if digests and not slack:
+        yield "digests: they go to Slack channels, and `slack` is not configured"
+    if escalation is not None:
+        yield from _of_ladders(routes, escalation, services, known, slack=slack)
+
+
+def _of_ladders(
+    routes: Routes, escalation: Escalation, services: Collection[str], known: Collection[str], *, slack: bool
+) -> Iterator[str]:
+    for name in sorted(escalation.others() - set(known)):
+        yield f"escalation: {name} is not configured. {_hint(name, known)}"
+    for name in sorted(escalation.services() - set(services)):
+        yield f"escalation: no pager service is called {name}. {_hint(name, services)}"
+    if not routes.pagerduty.default_service:
+        for sev in Sev:
+            last = [where for where in escalation.ladder(sev)[-1].to if where.person]
+            if all(where.kind == "page" for where in last):
+                yield (
+                    f"escalation: the ladder of {sev} ends at `page`, which needs routes.pagerduty.default_service; "
+                    "set it, or end at somebody else"
+                )
+    uses_slack = any(
+        w.kind in ("slack", "incident_channel") for sev in Sev for r in escalation.ladder(sev) for w in r.to
+    )
+    if uses_slack and not slack:
+        yield "escalation: a rung calls somebody in Slack, and `slack` is not configured"
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    return did_you_mean(name, sorted(known))
