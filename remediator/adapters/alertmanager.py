@@ -6,7 +6,7 @@ Source: https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,6 +38,23 @@ class AlertmanagerSilences:
         if not isinstance(answer, list):
             raise CannotSee("Alertmanager's alerts cannot be read: not a list")
         return tuple(one for one in answer if one.get("status", {}).get("state") == "active")
+
+    async def firing_like(self, labels: Mapping[str, str], absent: Collection[str]) -> int:
+        """How many alerts have all these labels and none of the absent ones, muted ones too. Raises: CannotSee."""
+        wanted = [*labels.items(), *((name, "") for name in absent)]
+        filters = [("filter", matcher_text({"name": n, "value": v, "isRegex": False})) for n, v in wanted]
+        answer = await self._api.get("/api/v2/alerts", filters)
+        if not isinstance(answer, list):
+            raise CannotSee("Alertmanager's alerts cannot be read: not a list")
+        return len(answer)
+
+    async def started_at(self) -> datetime:
+        """Since when it runs. Raises: CannotSee."""
+        try:
+            status = await self._api.get("/api/v2/status")
+            return datetime.fromisoformat(status["uptime"]).astimezone(UTC)
+        except (TypeError, ValueError, KeyError) as exc:
+            raise CannotSee(f"Alertmanager's status cannot be read: {type(exc).__name__}") from exc
 
     async def close(self) -> None:
         await self._api.close()

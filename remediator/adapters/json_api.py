@@ -38,6 +38,8 @@ class Endpoint:
     name: str
     url: str
     bearer: Callable[[], str] | None = field(default=None, repr=False)
+    bearer_prefix: str = "Bearer "
+    """What stands before the token in `Authorization`; some have a word of their own."""
     user: str = ""
     password: Callable[[], str] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -118,7 +120,7 @@ class JsonApi:
         headers = {"Accept": "application/json", **here.headers}
         try:
             if here.bearer is not None:
-                headers["Authorization"] = f"Bearer {here.bearer()}"
+                headers["Authorization"] = f"{here.bearer_prefix}{here.bearer()}"
             elif here.user:
                 password = here.password() if here.password is not None else ""
                 pair = b64encode(f"{here.user}:{password}".encode()).decode()

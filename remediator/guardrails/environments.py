@@ -98,7 +98,7 @@ class Rules(Strict):
     quorum: Quorum = None
     """The smallest number of approvers."""
     quorum_data: Quorum = None
-    """The same for actions that change data or cannot be taken back."""
+    """The same for actions that change data or cannot be taken back; two where nobody says so."""
     overload: Annotated[str, BeforeValidator(_query)] = ""
     """PromQL that returns something while there is no capacity to spare."""
     blockers: Annotated[tuple[Blocker, ...], limited("blockers")] = ()

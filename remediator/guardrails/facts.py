@@ -14,7 +14,7 @@ from remediator.playbooks.limits import Blocker
 from remediator.playbooks.model import Mode, Playbook
 from remediator.playbooks.projects import Project
 from remediator.playbooks.windows_model import Windows
-from remediator.ports import Silence
+from remediator.ports import ChangeRecord, Silence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +278,8 @@ class Facts:
     """None = no query is configured for this environment."""
     channels: tuple[Channel, ...] = ()
     """The chat and the pager that are configured."""
+    change_record: ChangeRecord | None = None
+    """The change whose number was given with the approval; None = none was given."""
     fleet: Fleet | None = None
     """None = neither `targets` nor `fleet` was asked for."""
     ladders: int = 0

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from remediator.guardrails import (
     blockers,
+    change_gate,
     circuit_breaker,
     cooldown,
     disruption_budget,
@@ -79,6 +80,7 @@ ORDER: tuple[Guard, ...] = _guards(
     protect,
     # what the playbook may do at all
     mode,
+    change_gate,
     # when it may
     windows,
     # one cause or many

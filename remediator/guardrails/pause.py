@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from remediator.guardrails.answers import cannot_see, holds, passes
 from remediator.guardrails.facts import Facts, Pause
-from remediator.guardrails.scopes import describe_scope
+from remediator.guardrails.scopes import EPISODE, describe_scope, episode_scope
 from remediator.guardrails.verdict import Verdict
 from remediator.guardrails.words import clock
 from remediator.objects import Object, annotations_of, ref_of
@@ -25,7 +25,8 @@ EVERYTHING = "everything"
 
 
 def check(facts: Facts) -> Verdict:
-    """Object while a pause covers the playbook, a namespace, a target or anything that would be written."""
+    """Object while a pause covers the playbook, the episode, a namespace, a target or anything that would be
+    written."""
     scopes = covering_scopes(facts)
     for pause in facts.pauses:
         if pause.scope in scopes and (pause.until is None or pause.until > facts.now):
@@ -48,6 +49,7 @@ def covering_scopes(facts: Facts) -> frozenset[str]:
 def _scopes(facts: Facts) -> Iterator[str]:
     yield EVERYTHING
     yield f"playbook:{facts.playbook.name}"
+    yield episode_scope(facts.episode_id)
     for target in facts.targets:
         written = (effect.ref for effect in target.change.effects if effect.kind == "patch")
         for ref in (target.ref, target.root, *written):
@@ -58,9 +60,9 @@ def _scopes(facts: Facts) -> Iterator[str]:
 
 def _paused(facts: Facts, pause: Pause) -> Verdict:
     until = (
-        f"ends at {clock(pause.until, facts.now, facts.zone)}, or with: remediator resume {pause.id}"
+        f"ends at {clock(pause.until, facts.now, facts.zone)}, or with: {lifted_by(pause)}"
         if pause.until
-        else f"until somebody says: remediator resume {pause.id}"
+        else f"until somebody says: {lifted_by(pause)}"
     )
     return holds(
         NAME,
@@ -73,8 +75,22 @@ def _paused(facts: Facts, pause: Pause) -> Verdict:
 
 
 def paused_by(pause: Pause) -> str:
-    """`namespace shop in eu is paused by ann: database work`"""
+    """`namespace shop in eu is paused by ann: database work`, `taken by ann (PagerDuty)`"""
+    if pause.scope.startswith(EPISODE):
+        return f"taken by {taker(pause)}"
     return f"{describe_scope(pause.scope)} is paused by {pause.who}{f': {pause.why}' if pause.why else ''}"
+
+
+def taker(pause: Pause) -> str:
+    """Who took an episode, and how: `ann (PagerDuty)`."""
+    return f"{pause.who} ({pause.why})" if pause.why else pause.who
+
+
+def lifted_by(pause: Pause) -> str:
+    """The command that ends it."""
+    if pause.scope.startswith(EPISODE):
+        return f"remediator give-back {pause.scope.removeprefix(EPISODE)}"
+    return f"remediator resume {pause.id}"
 
 
 def _annotated(obj: Object) -> Verdict:

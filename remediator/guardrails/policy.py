@@ -24,6 +24,8 @@ from remediator.playbooks.windows_model import Windows, Zone
 
 EVERYWHERE = Place()
 CONTROL_PLANE = frozenset({"kube-system"})
+QUORUM_DATA = 2
+"""What no second pair of eyes has seen, and nothing takes back."""
 FLOORS = ("min_available", "min_healthy")
 """Shares or copies: those of playbook and operator cannot be compared, so guardrails look at both."""
 
@@ -129,7 +131,7 @@ def quorum_in_force(playbook: Playbook, policy: Policy, place: Place, *, data: b
     environment = policy.environment_at(place)
     wanted = [playbook.approval.quorum, _said(policy, environment, "quorum") or 1]
     if data:
-        wanted.append(_said(policy, environment, "quorum_data") or 1)
+        wanted.append(_said(policy, environment, "quorum_data") or QUORUM_DATA)
     return max(wanted)
 
 

@@ -16,11 +16,19 @@ def namespaces(facts: Facts) -> frozenset[str]:
     return frozenset(target.root.namespace for target in facts.targets)
 
 
+EPISODE = "episode:"
+"""Kind of the scope that a person's taking has: it covers one episode, whatever is tried for it."""
+
+
+def episode_scope(episode_id: str) -> str:
+    return EPISODE + episode_id
+
+
 def describe_scope(scope: str) -> str:
     """The stored scope of a pause as people write it: `namespace shop in eu`."""
     kind, _, rest = scope.partition(":")
-    if kind == "playbook":
-        return f"playbook {rest}"
+    if kind in ("playbook", "episode"):
+        return f"{kind} {rest}"
     if kind in ("namespace", "target"):
         cluster, _, name = rest.partition("/")
         return f"{kind} {name.replace('//', '/')} in {cluster}"

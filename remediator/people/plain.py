@@ -10,14 +10,14 @@ import textwrap
 from remediator.people.markup import one_line
 from remediator.people.parts import Code, links, origin, parts, raw
 from remediator.people.story import Story
-from remediator.people.wording import first_line, need, wording
+from remediator.people.wording import first_line, glyph, need
 
 _LABEL_WIDTH = 16
 
 
 def plain_message(story: Story, *, width: int = 100) -> str:
     """The whole message, wrapped to `width` columns; lines of code are not wrapped, so that they can be copied."""
-    out = [*_wrapped(f"{wording(story.state).glyph} {first_line(story)}", "", "  ", width)]
+    out = [*_wrapped(f"{glyph(story)} {first_line(story)}", "", "  ", width)]
     if said := need(story):
         out += _wrapped(said, "  ", "  ", width)
     for part in parts(story):
@@ -33,7 +33,7 @@ def plain_message(story: Story, *, width: int = 100) -> str:
 
 def plain_reply(story: Story) -> str:
     """One line per change of state, for a log that scrolls by."""
-    return one_line(f"{story.now:%H:%M:%S} {wording(story.state).glyph} {first_line(story)}")
+    return one_line(f"{story.now:%H:%M:%S} {glyph(story)} {first_line(story)}")
 
 
 def _wrapped(text: str, first: str, rest: str, width: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class FakeServer:
 
     def __init__(self, *, port: int = 0) -> None:
         self._port = port
+        self.tls: ssl.SSLContext | None = None
+        """Set before it starts: then it speaks only TLS."""
         self._runner: web.AppRunner | None = None
         self._closing = asyncio.Event()
         self._faults: dict[str, deque[Fault]] = defaultdict(deque)
@@ -43,7 +46,7 @@ class FakeServer:
 
     @property
     def root(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._port}"
 
     def app(self) -> web.Application:
         raise NotImplementedError
@@ -54,7 +57,7 @@ class FakeServer:
         app.router.add_get("/_calls", self._show_calls)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self.tls)
         await site.start()
         self._port = self._runner.addresses[0][1]
         return self

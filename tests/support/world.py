@@ -20,12 +20,13 @@ from remediator.alerts.alert import Alert
 from remediator.alerts.fingerprint import fingerprint
 from remediator.guardrails.policy import Policy
 from remediator.objects import Object, ObjectRef, annotations_of, dig
+from remediator.people.incidents import IncidentNotes
 from remediator.people.routes import Routes
 from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.loader import load_playbook
 from remediator.playbooks.model import LoadedPlaybook, Mode
 from remediator.playbooks.projects import Project
-from remediator.ports import Queries, Reachable, Silences
+from remediator.ports import ChangeRecords, Queries, Reachable, Silences
 from remediator.remediation.assembly import Core, Ports, Settings, assemble
 from remediator.remediation.checks.registry import CHECKS
 from remediator.remediation.draft import Decision
@@ -100,8 +101,11 @@ class World:
         actions: Mapping[str, Any] | None = None,
         journal: SqlJournal | None = None,
         reach: Mapping[str, Reachable] | None = None,
+        changes: ChangeRecords | None = None,
         projects: tuple[Project, ...] = (),
         calendars: KnownCalendars | None = None,
+        notes: IncidentNotes | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.cluster = cluster or SimulatedCluster("c1", self.clock)
@@ -124,8 +128,14 @@ class World:
                 queries=queries,
                 silences=silences,
                 reach=reach or {},
+                changes=changes,
             ),
-            Settings(policy=self.policy, routes=ROUTES, projects=projects, calendars=lambda: self.calendars),
+            Settings(
+                **{"routes": ROUTES, "notes": notes, **(settings or {})},
+                policy=self.policy,
+                projects=projects,
+                calendars=lambda: self.calendars,
+            ),
             lambda: self.catalog,
             holder=holder,
             ids=self.ids,

@@ -47,7 +47,8 @@ PEOPLE = "kubectl-edit"
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One write of ours that was carried out, as the API server's audit log has it. Rehearsals are not in it."""
+    """One write of ours that was carried out, as the API server's audit log has it. Rehearsals and Events are not in
+    it."""
 
     at: datetime
     verb: Verb
@@ -55,6 +56,9 @@ class AuditEntry:
     body: bytes
     late: bool = False
     """It landed after its caller had given up on it."""
+    before: Object | None = None
+    after: Object | None = None
+    """The object around it; `after` None = it is gone."""
 
 
 class SimulatedCluster:
@@ -246,9 +250,12 @@ class SimulatedCluster:
         verb, subresource = ("create", "eviction") if request.verb == "evict" else (request.verb, "")
         if self._is_denied(verb, request.ref.kind, subresource):
             raise status.forbidden(verb, request.ref, subresource)
+        before = self._world.store.at(request.ref)
         answer = api.handle(self._world, request, dry_run=dry_run)
-        if not dry_run and b'"dryRun"' not in request.body:
-            self.audit.append(AuditEntry(self._agenda.now(), request.verb, request.ref, request.body, late))
+        if not dry_run and b'"dryRun"' not in request.body and request.ref.kind != "Event":  # messages, no effects
+            after = self._world.store.at(request.ref)
+            entry = AuditEntry(self._agenda.now(), request.verb, request.ref, request.body, late, before, after)
+            self.audit.append(entry)
         return dict(border(answer))
 
     def _land(self, request: WriteRequest, dry_run: bool) -> None:

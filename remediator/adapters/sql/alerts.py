@@ -28,7 +28,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, or_, select, true, update
 
 from remediator.adapters.sql.prepared import Prepared
-from remediator.adapters.sql.schema import alerts, remediations
+from remediator.adapters.sql.schema import alerts, episodes, remediations
 from remediator.adapters.sql.values import (
     AnyRow,
     from_json,
@@ -41,7 +41,7 @@ from remediator.adapters.sql.values import (
 )
 from remediator.alerts.alert import Alert
 from remediator.remediation.journal import Accepted, AlertRecord, AlreadyDecided
-from remediator.remediation.state import State
+from remediator.remediation.state import State, StepOutcome
 
 SAME_ALERT_WITHIN = timedelta(minutes=10)
 """A refire this soon after the resolve is the same alert: Alertmanager restarts and missed scrapes make such gaps."""
@@ -391,6 +391,42 @@ def by_ids(connection: Connection, ids: Sequence[str]) -> tuple[AlertRecord, ...
 
 def recent(connection: Connection, limit: int) -> tuple[AlertRecord, ...]:
     return tuple(map(_record, _RECENT.rows(connection, limit=limit)))
+
+
+_OF_OPEN_EPISODES = Prepared(
+    _RECORD.add_columns(alerts.c.episode_id)
+    .where(alerts.c.episode_id.in_(select(episodes.c.id).where(episodes.c.closed_at.is_(None))))
+    .order_by(alerts.c.id.desc())
+)
+
+
+def of_open_episodes(connection: Connection) -> dict[str, tuple[AlertRecord, ...]]:
+    """By episode, the newest first."""
+    found: dict[str, list[AlertRecord]] = {}
+    for row in _OF_OPEN_EPISODES.rows(connection):
+        found.setdefault(row.episode_id, []).append(_record(row))
+    return {episode: tuple(records) for episode, records in found.items()}
+
+
+_LOOK_AGAIN = Prepared(
+    update(alerts).where(
+        alerts.c.episode_id == bindparam("of_episode"),
+        alerts.c.latest.is_(true()),
+        alerts.c.resolved_at.is_(None),
+        alerts.c.undecided_at.is_(None),
+        alerts.c.remediation_id.in_(
+            select(remediations.c.id).where(
+                remediations.c.episode_id == bindparam("of_episode"), remediations.c.outcome == StepOutcome.TAKEN.value
+            )
+        ),
+    ),
+    "undecided_at",
+)
+
+
+def look_again(connection: Connection, episode_id: str, now: datetime) -> int:
+    """What still fires, and ended only because a person had the episode. How many."""
+    return _LOOK_AGAIN.execute(connection, of_episode=episode_id, undecided_at=to_us(now))
 
 
 def row_ids(ids: Iterable[str]) -> list[int]:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, or_, select, update
 
-from remediator.adapters.sql import outbox
+from remediator.adapters.sql import outbox, pauses
 from remediator.adapters.sql.prepared import Prepared
 from remediator.adapters.sql.schema import alerts, episodes, remediations
 from remediator.adapters.sql.values import AnyRow, from_us, maybe_time, ref_from_key, span_us, to_us
+from remediator.guardrails.scopes import episode_scope
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.remediation.journal import Episode
 
@@ -90,11 +91,13 @@ def close_quiet(
     quiet: timedelta,
     messages: Mapping[str, Sequence[OutboxMessage]] | None = None,
 ) -> int:
-    """Close what is quiet, with `messages` only what it names. What stirred since it was looked at is not told."""
+    """Close what is quiet, with `messages` only what it names. What stirred since it was looked at is not told. Nobody
+    needs to give back what is over."""
     closing = update(episodes).where(_is_quiet(now, quiet)).values(closed_at=to_us(now))
     if messages is not None:
         closing = closing.where(episodes.c.id.in_(list(messages)))
     closed = connection.scalars(closing.returning(episodes.c.id)).all()
+    pauses.end_scopes(connection, [episode_scope(episode) for episode in closed], "the end of the episode", now)
     for episode in closed:
         outbox.store(connection, (messages or {}).get(episode, ()), now)
     return len(closed)

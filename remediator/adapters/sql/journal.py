@@ -14,11 +14,16 @@ from remediator.actions.view import Revision
 from remediator.adapters.sql import alerts as alerts_sql
 from remediator.adapters.sql import attempts as attempts_sql
 from remediator.adapters.sql import episodes as episodes_sql
+from remediator.adapters.sql import escalations as escalations_sql
 from remediator.adapters.sql import events as events_sql
 from remediator.adapters.sql import firing as firing_sql
+from remediator.adapters.sql import inbox as inbox_sql
+from remediator.adapters.sql import incidents as incidents_sql
 from remediator.adapters.sql import outbox as outbox_sql
+from remediator.adapters.sql import outbox_looks
 from remediator.adapters.sql import outcomes as outcomes_sql
 from remediator.adapters.sql import pauses as pauses_sql
+from remediator.adapters.sql import periods as periods_sql
 from remediator.adapters.sql import playbooks as playbooks_sql
 from remediator.adapters.sql import remediations as remediations_sql
 from remediator.adapters.sql import reservations as reservations_sql
@@ -31,7 +36,10 @@ from remediator.adapters.sql.writer import GROUP_LIMIT, Hooks, ThreadWriter, Wri
 from remediator.alerts.alert import Alert
 from remediator.guardrails.facts import Arrival, Outcome, Pause, Run, Storm
 from remediator.objects import ObjectRef
-from remediator.people.outbox_rows import OutboxChannel, OutboxMessage, OutboxRow
+from remediator.people.inbox_rows import Incoming
+from remediator.people.incidents import PagedIncident
+from remediator.people.ladder import Ladder
+from remediator.people.outbox_rows import Letters, OutboxMessage, OutboxRow, Sending
 from remediator.ports import MessageRef
 from remediator.remediation.draft import Decision
 from remediator.remediation.journal import (
@@ -41,6 +49,7 @@ from remediator.remediation.journal import (
     AttemptOutcome,
     AttemptRefused,
     Committed,
+    DeadLetter,
     Episode,
     JournalEvent,
     NewAttempt,
@@ -96,6 +105,12 @@ class SqlJournal:
     async def recent_alerts(self, limit: int) -> tuple[AlertRecord, ...]:
         return await self._writer.read(lambda c: alerts_sql.recent(c, limit))
 
+    async def episode_alerts(self) -> Mapping[str, tuple[AlertRecord, ...]]:
+        return await self._writer.read(alerts_sql.of_open_episodes)
+
+    async def look_again(self, episode_id: str, now: datetime) -> int:
+        return await self._writer.control("look_again", lambda c: alerts_sql.look_again(c, episode_id, now))
+
     async def close_unsent(self, now: datetime, silent: timedelta) -> int:
         closed = 0
         while True:
@@ -125,7 +140,12 @@ class SqlJournal:
 
     async def takeover(self, holder: str) -> int:
         """At start, by the one process of this store: ends every other lease and gives new epochs. Returns how many."""
-        return await self._writer.control("takeover", lambda c: remediations_sql.take_over(c, holder))
+
+        def take_over(connection: Connection) -> int:
+            outbox_sql.release_all(connection)
+            return remediations_sql.take_over(connection, holder)
+
+        return await self._writer.control("takeover", take_over)
 
     async def next_due(self, busy: Sequence[str] = (), holder: str = "") -> datetime | None:
         return await self._writer.read(lambda c: remediations_sql.next_due(c, busy, holder))
@@ -215,6 +235,37 @@ class SqlJournal:
     async def close_storm(self, storm: Storm, messages: Sequence[OutboxMessage], now: datetime, turns: Turns) -> bool:
         return await self._writer.control("close_storm", lambda c: storms_sql.close(c, storm, messages, now, turns))
 
+    # Digests and hand-overs -----------------------------------------------------------------------------------------
+
+    async def ended(
+        self, since: datetime, until: datetime, limit: int, after: tuple[datetime, str] | None = None
+    ) -> tuple[Remediation, ...]:
+        return await self._writer.read(lambda c: periods_sql.ended(c, since, until, limit, after))
+
+    async def count_ended(self, since: datetime, until: datetime) -> int:
+        return await self._writer.read(lambda c: periods_sql.count_ended(c, since, until))
+
+    async def waits(self, ids: Sequence[str]) -> Mapping[str, timedelta]:
+        return await self._writer.read(lambda c: periods_sql.waits(c, ids))
+
+    async def dead_letters(self, since: datetime, until: datetime) -> tuple[DeadLetter, ...]:
+        return await self._writer.read(lambda c: periods_sql.dead_letters(c, since, until))
+
+    # Ladders --------------------------------------------------------------------------------------------------------
+
+    async def open_ladders(self) -> tuple[Ladder, ...]:
+        return await self._writer.read(escalations_sql.open_ones)
+
+    async def ladders(self, episode_id: str) -> tuple[Ladder, ...]:
+        return await self._writer.read(lambda c: escalations_sql.of_episode(c, episode_id))
+
+    async def save_ladder(
+        self, ladder: Ladder, messages: Sequence[OutboxMessage], now: datetime, *, over: bool = False
+    ) -> bool:
+        return await self._writer.control(
+            "save_ladder", lambda c: escalations_sql.save(c, ladder, messages, now, over=over)
+        )
+
     # ----------------------------------------------------------------------------------------------------------------
 
     async def episode(self, episode_id: str) -> Episode | None:
@@ -265,6 +316,9 @@ class SqlJournal:
     async def pauses(self, now: datetime) -> tuple[Pause, ...]:
         return await self._writer.read(lambda c: pauses_sql.live(c, now))
 
+    async def pause_ended(self, scope: str) -> datetime | None:
+        return await self._writer.read(lambda c: pauses_sql.ended(c, scope))
+
     # Observer -------------------------------------------------------------------------------------------------------
 
     async def revisions(self, cluster: str, workload_uid: str) -> tuple[Revision, ...]:
@@ -294,25 +348,72 @@ class SqlJournal:
         await self._writer.control("store_messages", lambda c: outbox_sql.store(c, messages, now))
 
     async def due(
-        self, channel: OutboxChannel, now: datetime, limit: int, *, skip: Collection[str] = ()
+        self, channel: str, now: datetime, limit: int, *, skip: Collection[str] = ()
     ) -> tuple[OutboxRow, ...]:
         return await self._writer.read(lambda c: outbox_sql.due(c, channel, now, limit, skip))
 
-    async def merge(self, row: OutboxRow, superseded: Collection[int]) -> None:
-        await self._writer.control("merge", lambda c: outbox_sql.merge(c, row, superseded))
+    async def begin(self, sending: Sending, holder: str, until: datetime, now: datetime) -> OutboxRow | None:
+        return await self._writer.control("begin", lambda c: outbox_sql.begin(c, sending, holder, until, now))
 
-    async def sent(self, row_id: int, ref: MessageRef | None, now: datetime) -> None:
-        await self._writer.control("sent", lambda c: outbox_sql.sent(c, row_id, ref, now))
+    async def sent(self, row_id: int, ref: MessageRef | None, holder: str, now: datetime) -> bool:
+        return await self._writer.control("sent", lambda c: outbox_sql.sent(c, row_id, ref, holder, now))
 
-    async def failed(self, row_id: int, error: str, retry_at: datetime | None, now: datetime) -> None:
-        await self._writer.control("failed", lambda c: outbox_sql.failed(c, row_id, error, retry_at, now))
+    async def failed(
+        self,
+        row_id: int,
+        error: str,
+        retry_at: datetime | None,
+        holder: str,
+        now: datetime,
+        *,
+        unanswered: bool = False,
+        as_post: bool = False,
+    ) -> bool:
+        return await self._writer.control(
+            "failed",
+            lambda c: outbox_sql.failed(
+                c, row_id, error, retry_at, holder, now, unanswered=unanswered, as_post=as_post
+            ),
+        )
+
+    async def abandon(self, serving: Collection[str], before: datetime, error: str, now: datetime) -> Mapping[str, int]:
+        return await self._writer.control("abandon", lambda c: outbox_sql.abandon(c, serving, before, error, now))
+
+    async def letters(self, since: datetime) -> tuple[Letters, ...]:
+        return await self._writer.read(lambda c: outbox_sql.letters(c, since))
 
     async def message_ref(self, key: str) -> MessageRef | None:
         return await self._writer.read(lambda c: outbox_sql.message_ref(c, key))
 
+    async def paged_incident(self, key: str) -> PagedIncident | None:
+        return await self._writer.read(lambda c: incidents_sql.get(c, key))
+
+    async def message_states(self, onces: Sequence[str]) -> Mapping[str, str]:
+        return await self._writer.read(lambda c: outbox_looks.states(c, onces))
+
+    async def knows_key(self, key: str) -> bool:
+        return await self._writer.read(lambda c: outbox_looks.knows_key(c, key))
+
     async def outbox_pending(self) -> int:
         """How many messages wait, for the metric."""
         return await self._writer.read(outbox_sql.pending)
+
+    # Inbox ----------------------------------------------------------------------------------------------------------
+
+    async def take_in(self, item: Incoming, now: datetime) -> bool:
+        return await self._writer.control("take_in", lambda c: inbox_sql.take_in(c, item, now))
+
+    async def incoming(self, now: datetime, limit: int) -> tuple[Incoming, ...]:
+        return await self._writer.read(lambda c: inbox_sql.incoming(c, now, limit))
+
+    async def dealt_with(self, item_id: int, result: str, now: datetime) -> None:
+        await self._writer.control("dealt_with", lambda c: inbox_sql.dealt_with(c, item_id, result, now))
+
+    async def put_off(self, item_id: int, error: str, until: datetime, now: datetime) -> None:
+        await self._writer.control("put_off", lambda c: inbox_sql.put_off(c, item_id, error, until))
+
+    async def keys_of_message(self, ref: MessageRef) -> tuple[str, ...]:
+        return await self._writer.read(lambda c: inbox_sql.keys_of_message(c, ref))
 
     # Housekeeping ---------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
 
 from remediator.adapters.sql.prepared import Prepared
 from remediator.adapters.sql.schema import pauses
@@ -22,6 +22,7 @@ _FIRST = Prepared(select(pauses).where(COVERING).order_by(pauses.c.id).limit(1))
 _ADD = Prepared(insert(pauses).returning(pauses), "scope", "who", "why", "until_at", "created_at")
 _END = Prepared(update(pauses).where(pauses.c.id == bindparam("row_id"), _LIVE), "ended_at", "ended_by")
 _ALL_LIVE = Prepared(select(pauses).where(_LIVE).order_by(pauses.c.id))
+_ENDED = Prepared(select(func.max(pauses.c.ended_at)).where(pauses.c.scope == bindparam("scope")))
 
 
 def covered(scopes: Sequence[str]) -> list[str]:
@@ -47,8 +48,20 @@ def end(connection: Connection, pause_id: str, who: str, now: datetime) -> bool:
     return _END.execute(connection, row_id=row_id, now=to_us(now), ended_at=to_us(now), ended_by=who) == 1
 
 
+def end_scopes(connection: Connection, scopes: Sequence[str], who: str, now: datetime) -> None:
+    """Every live pause of exactly these scopes."""
+    if scopes:
+        ending = update(pauses).where(pauses.c.scope.in_(scopes), _LIVE).values(ended_at=to_us(now), ended_by=who)
+        connection.execute(ending, {"now": to_us(now)})
+
+
 def live(connection: Connection, now: datetime) -> tuple[Pause, ...]:
     return tuple(map(_pause, _ALL_LIVE.rows(connection, now=to_us(now))))
+
+
+def ended(connection: Connection, scope: str) -> datetime | None:
+    """When one of exactly this scope was ended last."""
+    return maybe_time(next(iter(_ENDED.column(connection, scope=scope)), None))
 
 
 def _pause(row: AnyRow) -> Pause:

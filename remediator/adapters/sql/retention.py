@@ -16,8 +16,11 @@ from remediator.adapters.sql.schema import (
     alerts,
     attempts,
     episodes,
+    escalations,
     events,
     facts,
+    inbox,
+    incidents,
     message_refs,
     outbox,
     pauses,
@@ -41,6 +44,8 @@ RECORDS = timedelta(days=90)
 """Remediations that have ended, with their events, after that long."""
 EFFECTS = timedelta(days=400)
 SENT_MESSAGES = timedelta(days=7)
+DEALT_WITH = timedelta(days=7)
+"""Clicks and webhooks. Longer than anybody sends one again: PagerDuty does for two days."""
 
 Step = Callable[[Connection], int]
 """Removes at most one batch; returns how many rows. Fewer than a batch = done for now."""
@@ -89,6 +94,7 @@ def steps(now: datetime) -> Iterator[tuple[str, Step]]:
     empty = ~exists().where(remediations.c.episode_id == episodes.c.id)
     yield "episodes", _delete(episodes, episodes.c.id, and_(episodes.c.closed_at < before(RECORDS), empty))
     yield "storms", _delete(storms, storms.c.id, storms.c.closed_at < before(RECORDS))
+    yield "escalations", _delete(escalations, escalations.c.id, escalations.c.ended_at < before(RECORDS))
     yield "attempts", _delete(attempts, attempts.c.id, attempts.c.at < before(EFFECTS))
     yield (
         "outbox",
@@ -101,6 +107,12 @@ def steps(now: datetime) -> Iterator[tuple[str, Step]]:
             ),
         ),
     )
+    quiet = and_(
+        or_(incidents.c.rang_at.is_(None), incidents.c.rang_at < before(RECORDS)),
+        or_(incidents.c.resolved_at.is_(None), incidents.c.resolved_at < before(RECORDS)),
+    )
+    yield "incidents", _delete(incidents, incidents.c.key, quiet)
+    yield "inbox", _delete(inbox, inbox.c.id, inbox.c.done_at < before(DEALT_WITH))
     yield "message_refs", _delete(message_refs, message_refs.c.key, message_refs.c.at < before(RECORDS))
     over = or_(pauses.c.ended_at < before(EFFECTS), pauses.c.until_at < before(EFFECTS))
     yield "pauses", _delete(pauses, pauses.c.id, over)

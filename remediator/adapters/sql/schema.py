@@ -414,6 +414,25 @@ Index(
     sqlite_where=outbox.c.once.is_not(None),
     postgresql_where=outbox.c.once.is_not(None),
 )
+# The newest state of a key, whatever became of its row.
+Index("ix_outbox_key", outbox.c.key, outbox.c.id)
+Index(
+    "ix_outbox_failed",
+    outbox.c.channel,
+    outbox.c.done_at,
+    sqlite_where=text("state = 'failed'"),
+    postgresql_where=text("state = 'failed'"),
+)
+
+outbox_holds = Table(
+    "outbox_holds",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    _text("holder", default=None),
+    _time("until_at"),
+)
+"""Which worker sends something of a key just now. A row is deleted when the worker says how it went."""
 
 message_refs = Table(
     "message_refs",
@@ -425,6 +444,75 @@ message_refs = Table(
 )
 
 Index("ix_message_refs_at", message_refs.c.at)
+# A click says where its message is, not which one it is.
+Index("ix_message_refs_ts", message_refs.c.ts)
+
+escalations = Table(
+    "escalations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("episode_id", default=None),
+    # The whole ladder, as JSON.
+    _text("doc", default=None),
+    Column("version", Integer, nullable=False),
+    _maybe_time("ended_at"),
+)
+# One at a time for an episode, however many replicas see that a person is needed.
+Index(
+    "uq_escalations_open",
+    escalations.c.episode_id,
+    unique=True,
+    sqlite_where=escalations.c.ended_at.is_(None),
+    postgresql_where=escalations.c.ended_at.is_(None),
+)
+Index("ix_escalations_episode_id", escalations.c.episode_id)
+Index(
+    "ix_escalations_ended",
+    escalations.c.ended_at,
+    sqlite_where=escalations.c.ended_at.is_not(None),
+    postgresql_where=escalations.c.ended_at.is_not(None),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    _text("source", default=None),
+    _text("key", default=None),
+    # JSON; `null` once it is dealt with.
+    _text("body", default=None),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    _time("received_at"),
+    _time("due_at"),
+    _maybe_time("done_at"),
+    # One line: how it ended, or why not yet.
+    _text("result"),
+    # Said twice, stored once: for as long as the row is kept.
+    UniqueConstraint("source", "key"),
+    sqlite_autoincrement=True,
+)
+Index(
+    "ix_inbox_due",
+    inbox.c.due_at,
+    sqlite_where=inbox.c.done_at.is_(None),
+    postgresql_where=inbox.c.done_at.is_(None),
+)
+Index(
+    "ix_inbox_done",
+    inbox.c.done_at,
+    sqlite_where=inbox.c.done_at.is_not(None),
+    postgresql_where=inbox.c.done_at.is_not(None),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    # The deduplication key that the pager knows it by.
+    Column("key", Text, primary_key=True),
+    # When it last took our word that somebody is needed, and that all is well.
+    _maybe_time("rang_at"),
+    _maybe_time("resolved_at"),
+)
 
 counters = Table(
     "counters",

@@ -1,0 +1,1 @@
+"""Ticket systems, one file each, and the carrier of the outbox channel `ticket`."""
