@@ -7,9 +7,10 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +18,70 @@ import structlog
 
 from remediator import views
 from remediator.adapters.alertmanager import AlertmanagerSilences
+from remediator.adapters.channels import connect_changes, connect_channels
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.http_probe import AiohttpProbe
 from remediator.adapters.json_api import Endpoint
 from remediator.adapters.kubernetes import KubernetesCluster
-from remediator.adapters.pagerduty import PagerDuty
+from remediator.adapters.kubernetes_events import EventCarrier
+from remediator.adapters.oncall import connect_oncall
+from remediator.adapters.pagerduty_connect import connect_pagerduty
 from remediator.adapters.prometheus import PrometheusQueries
 from remediator.adapters.slack import SlackChat
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.adapters.sql.last_good import JournalLastGood
+from remediator.adapters.tracing import Tracing
+from remediator.channel_config import no_change_gate
 from remediator.config import ClusterConfig, Config
 from remediator.config import Endpoint as EndpointConfig
 from remediator.counting import Counting
+from remediator.doctor import Doctor
 from remediator.errors import InvalidConfig
 from remediator.freeze_calendars import CalendarFile, FreezeCalendars, unknown_calendars
 from remediator.guardrails.ceilings import highest_mode, over_ceiling, policy_problems, unknown_words
 from remediator.http.auth import Senders, Users
+from remediator.http.pagerduty import PagerDutyWebhook, Signatures, add_pagerduty
 from remediator.http.server import Listening, make_app
 from remediator.metrics import Metrics
 from remediator.objects import KINDS
+from remediator.pagerduty_checks import PagerDutyApi, pagerduty_checks
+from remediator.people.approvers import Approvers, OnCall
+from remediator.people.beside import Beside
+from remediator.people.carrier import Carrier
+from remediator.people.carriers.pagerduty import PagerDutyCarrier
+from remediator.people.carriers.slack import SlackCarrier
+from remediator.people.carriers.slack_channel import SlackChannelCarrier
+from remediator.people.carriers.slack_file import SlackFileCarrier
+from remediator.people.directory import Directory
+from remediator.people.inbox import Handler, Inbox
+from remediator.people.inbox_rows import InboxSource
+from remediator.people.incident_desk import IncidentDesk
+from remediator.people.incidents import IncidentNotes
+from remediator.people.mentions import WithPeople
 from remediator.people.outbox import Outbox
+from remediator.people.overdue import Overdue
+from remediator.people.references import nobody_behind
+from remediator.people.slack_app.ports import SlackApi
 from remediator.playbooks.config_maps import CONFIG_MAP, ConfigMapFiles
 from remediator.playbooks.folder import Folder
 from remediator.playbooks.projects import Project, cluster_of, unknown_actions
 from remediator.playbooks.reload import PlaybookFolder, ScanResult
 from remediator.playbooks.unsupported import unsupported
-from remediator.ports import Chat, Clock, Cluster, Pager, Queries, Reachable, Silences
+from remediator.ports import ChangeRecords, Chat, Clock, Cluster, Pager, Queries, Reachable, Silences
 from remediator.preview import Preview
 from remediator.remediation.assembly import Core, Ports, Settings, assemble
 from remediator.remediation.checks.base import HttpProbe
 from remediator.remediation.checks.registry import CHECKS
+from remediator.remediation.coming import coming_up
+from remediator.remediation.company import LADDERS
 from remediator.remediation.draft import Decision
 from remediator.remediation.evidence import COLLECTORS
 from remediator.remediation.observer import Observer
+from remediator.remediation.reporting import Digests, Reporter
+from remediator.remediation.state import Remediation
+from remediator.rights import needed_rights, needed_scopes
 from remediator.service import Service
+from remediator.slack_side import SlackSide
 from remediator.upkeep import Housekeeping, for_ever, take_alerts
 
 log = structlog.get_logger()
@@ -68,9 +99,18 @@ class Outside:
     clock: Clock = field(default_factory=SystemClock)
     queries: Queries | None = None
     silences: Silences | None = None
+    changes: ChangeRecords | None = None
     http: HttpProbe | None = None
     chat: Chat | None = None
+    slack: SlackApi | None = None
+    """For clicks: the same workspace as `chat`."""
     pagers: Mapping[str, Pager] = field(default_factory=dict)
+    incidents: PagerDutyApi | None = None
+    oncall: Mapping[str, OnCall] = field(default_factory=dict)
+    """Schedules, by system: `pagerduty`, `opsgenie`."""
+    carriers: Mapping[str, Carrier] = field(default_factory=dict)
+    """Of other channels, by the channel of their rows in the outbox."""
+    tracing: Tracing | None = None
     reach: Mapping[str, Reachable] = field(default_factory=dict)
     """Chat and pagers by the name that people know, to see whether they answer."""
 
@@ -96,6 +136,8 @@ class Playbooks:
             last_good=JournalLastGood(journal, loop, SystemClock()),
             objections=lambda playbook: (
                 *unsupported(playbook),
+                *nobody_behind("approval.approvers", playbook.approval.approvers, config.approvers),
+                *no_change_gate(playbook.approval.change, config.change_gate),
                 *over_ceiling(playbook, config.policy),
                 *unknown_calendars(playbook.guardrails.windows, config.calendars, "guardrails.windows"),
             ),
@@ -178,13 +220,23 @@ class App:
         self.core: Core
         self.playbooks: Playbooks
         self.service: Service
+        self.inbox: Inbox
+        self.doctor: Doctor
+        self.slack: SlackSide | None = None
         self.calendars = FreezeCalendars(
             {name: CalendarFile(path=c.file, zone=c.zone) for name, c in config.calendars.items()},
             now=outside.clock.now,
         )
+        self._reporter = Reporter(
+            outside.journal,
+            outside.clock,
+            severities=config.severities,
+            coming=coming_up(config.policy, lambda: self.calendars.known),
+        )
         self.stopped = asyncio.Event()
         self._alerts = asyncio.Event()
         self._reloading: asyncio.Task[Any] | None = None
+        self._signatures: Signatures | None = None
 
     @contextlib.asynccontextmanager
     async def started(self, *, loops: bool = True) -> AsyncIterator[App]:
@@ -192,10 +244,12 @@ class App:
         config, out = self.config, self.outside
         holder = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
         counting = Counting(self.metrics, out.clock)
-        outbox = Outbox(out.journal, chat=out.chat, pagers=out.pagers, report=counting.message)
 
         def decided(decision: Decision) -> None:
             counting.decision(decision)
+            if out.tracing is not None:
+                out.tracing.decision(decision)
+            self.core.pictures.saw(decision)
             if decision.notices:
                 outbox.poke()
 
@@ -206,26 +260,51 @@ class App:
                 clock=out.clock,
                 queries=out.queries,
                 silences=out.silences,
+                changes=out.changes,
                 http=out.http,
                 reach=out.reach,
             ),
             Settings(
                 policy=config.policy,
                 routes=config.routes,
+                severities=config.severities,
+                escalation=config.escalation,
+                quiet_hours=config.quiet_hours,
                 label_rules=config.labels,
                 metric_labels=config.metric_labels,
                 params=config.playbooks.params,
                 projects=config.projects,
                 calendars=lambda: self.calendars.known,
+                instance=config.instance,
+                interactive=bool(config.slack and config.slack.interactive),
                 console=config.external_url,
+                break_glass=config.approvals.break_glass,
+                notes=self._incident_notes(),
+                beside=Beside(
+                    kubernetes_events=config.kubernetes_events,
+                    dashboards=config.grafana.dashboards if config.grafana else None,
+                ),
             ),
             lambda: self.playbooks.catalog,
             holder=holder,
             on_decision=decided,
             on_frozen=_leave,
-            on_told=outbox.poke,
+            on_told=lambda: outbox.poke(),
         )
+        approvers = Approvers(
+            Directory(config.people), out.clock, oncall=out.oncall, chat=out.slack, cache=config.approvals.cache
+        )
+        carriers = self._carriers(core, approvers)
+        for channel in carriers:
+            self.metrics.dead_letters.labels(channel)  # a counter that begins at 1 has not increased
+        outbox = Outbox(out.journal, carriers, report=counting.message)
         self.playbooks = Playbooks(config, core.actions, out.journal, self.metrics, out.clusters)
+
+        async def refresh(r: Remediation) -> None:
+            await core.teller.refresh(r)
+            outbox.poke()
+
+        self.doctor = self._doctor(core)
         self.service = Service(
             journal=out.journal,
             runner=core.runner,
@@ -237,7 +316,18 @@ class App:
             missing=self._missing,
             reload=self._reload,
             clusters=tuple(out.clusters),
+            approvers=approvers,
+            tell=refresh,
+            glass=core.glass,
+            reporter=self._reporter,
+            examine=self.doctor.examine,
         )
+        desk = self._incident_desk()
+        handlers: dict[InboxSource, Handler] = {"pagerduty": desk.handle} if desk else {}
+        self.inbox = Inbox(out.journal, handlers, out.clock)
+        self.slack = self._slack_side(core)
+        if self.slack:
+            handlers["slack"] = self.slack.handler
         self._senders, self._users = Senders(config.sources), Users(config.api)
         unknown = (*unknown_actions(config.projects, core.actions), *unknown_words(config.policy, core.actions))
         if unknown:
@@ -246,7 +336,15 @@ class App:
         await self.playbooks.scan()
         await self.calendars.turn()
         app = make_app(self.service, self._senders, self._users, self.metrics, config.listen, out.clock)
+        if desk and config.pagerduty and config.pagerduty.webhook:
+            self._signatures = Signatures(config.pagerduty.webhook.secrets)
+            add_pagerduty(
+                app, PagerDutyWebhook(self._signatures, out.journal, desk.concerns, self.inbox.poke, out.clock)
+            )
         async with AsyncExitStack() as stack:
+            if self.slack:
+                stack.push_async_callback(self.slack.close)
+                self.slack.webhook.add_to(app)
             tasks = self._start(core, outbox) if loops else []
             stack.push_async_callback(_stop, tasks)
             listening = await stack.enter_async_context(Listening(app, config.listen))
@@ -255,6 +353,100 @@ class App:
                 await asyncio.to_thread(_write_port, config.listen.port_file, self.port)
             log.info("ready", port=self.port, playbooks=len(self.playbooks.catalog), clusters=list(out.clusters))
             yield self
+
+    def _doctor(self, core: Core) -> Doctor:
+        """Everything that this process depends on, to be examined."""
+        config, out = self.config, self.outside
+        join = config.pagerduty.join if config.pagerduty else None
+        return Doctor(
+            journal=out.journal,
+            clock=out.clock,
+            clusters=out.clusters,
+            queries=out.queries,
+            silences=out.silences,
+            reach=out.reach,
+            chat=out.chat if isinstance(out.chat, SlackChat) else None,
+            scopes=lambda: needed_scopes(config, self.playbooks.catalog),
+            rights=lambda cluster: needed_rights(self.playbooks.catalog, core.actions, config.projects, cluster),
+            more=pagerduty_checks(out.incidents, join, out.journal, out.clock),
+        )
+
+    def _slack_side(self, core: Core) -> SlackSide | None:
+        """What deals with clicks, where they can reach us. Raises: InvalidConfig."""
+        settings, out = self.config.slack, self.outside
+        if settings is None or not settings.interactive or out.slack is None:
+            return None
+        return SlackSide(
+            settings,
+            instance=self.config.instance,
+            slack=out.slack,
+            service=self.service,
+            journal=out.journal,
+            inbox=out.journal,
+            stories=core.teller.stories,
+            whole=core.teller.whole,
+            clock=out.clock,
+            poke=self.inbox.poke,
+            console=self.config.external_url.rstrip("/"),
+        )
+
+    def _incident_notes(self) -> IncidentNotes | None:
+        """What is written on the pager's incidents, where it can be."""
+        settings, out = self.config.pagerduty, self.outside
+        if settings is None or out.incidents is None:
+            return None
+        asks = self.config.alertmanager is not None
+        return IncidentNotes(out.journal.paged_incident, join=settings.join, resolves=asks)
+
+    def _incident_desk(self) -> IncidentDesk | None:
+        """Who deals with what PagerDuty tells us."""
+        settings, out = self.config.pagerduty, self.outside
+        if settings is None or settings.webhook is None:
+            return None
+        return IncidentDesk(
+            out.journal,
+            self.service.take,
+            out.clock,
+            instance=self.config.instance,
+            join=settings.join,
+            incidents=out.incidents,
+        )
+
+    def _reporting(self, core: Core, outbox: Outbox) -> dict[str, Any]:
+        """Ladders and digests, where they are configured."""
+        config, clock, journal = self.config, self.outside.clock, self.outside.journal
+        work: dict[str, Any] = {}
+        if core.ladders is not None:
+            work["ladders"] = for_ever("ladders", core.ladders.turn, clock)
+        if config.digests:
+            digests = Digests(
+                self._reporter,
+                journal,
+                clock,
+                config.digests,
+                quiet=config.quiet_hours,
+                console=config.external_url,
+                on_told=outbox.poke,
+            )
+            work["digests"] = for_ever("digests", digests.turn, clock)
+        return work
+
+    def _carriers(self, core: Core, approvers: Approvers) -> dict[str, Carrier]:
+        """What brings messages to people, by the channel of their rows in the outbox."""
+        out = self.outside
+        carriers: dict[str, Carrier] = dict(out.carriers)
+        if out.chat is not None:
+            carriers["slack"] = WithPeople(SlackCarrier(out.chat), approvers.slack_accounts)
+        if isinstance(out.chat, SlackChat):
+            carriers["slack_file"] = SlackFileCarrier(out.chat)
+            carriers["slack_channel"] = WithPeople(SlackChannelCarrier(out.chat, out.chat), approvers.slack_accounts)
+        if out.pagers:
+            carriers["pagerduty"] = PagerDutyCarrier(out.pagers)
+        if core.ladders is not None:
+            carriers[LADDERS] = core.ladders
+        if self.config.kubernetes_events:
+            carriers["kubernetes_event"] = EventCarrier(out.clusters, out.clock, instance=socket.gethostname())
+        return carriers
 
     def _start(self, core: Core, outbox: Outbox) -> list[asyncio.Task[Any]]:
         clock, journal = self.outside.clock, self.outside.journal
@@ -265,7 +457,14 @@ class App:
             "playbooks": for_ever("playbooks", self.playbooks.turn, clock, self.playbooks.wake),
             "housekeeping": for_ever("housekeeping", keeping.turn, clock),
             "outbox": outbox.run(clock),
+            "inbox": self.inbox.run(),
+            "pictures": core.pictures.run(),
+            **self._reporting(core, outbox),
+            **(self.slack.work() if self.slack else {}),
         }
+        if self.config.pagerduty and self.config.routes.pagerduty.acknowledge:
+            overdue = Overdue(journal, core.teller.stories, self.config.routes.pagerduty, clock)
+            work["overdue"] = for_ever("overdue", overdue.turn, clock)
         if self.config.calendars:
             work["calendars"] = for_ever("calendars", self.calendars.turn, clock)
         if self.config.observer:
@@ -290,13 +489,20 @@ class App:
     def _missing(self) -> Mapping[str, str]:
         return {} if self.playbooks.last is not None else {"playbooks": "not loaded yet"}
 
+    def _secrets(self) -> list[Callable[[], None]]:
+        """What reads secrets again; each raises InvalidConfig, and keeps the old ones then."""
+        loads = [partial(self._senders.load, self.config.sources), partial(self._users.load, self.config.api)]
+        if self._signatures and self.config.pagerduty and self.config.pagerduty.webhook:
+            loads.append(partial(self._signatures.load, self.config.pagerduty.webhook.secrets))
+        return [*loads, *([self.slack.reload] if self.slack else [])]
+
     async def _reload(self) -> dict[str, Any]:
         """Playbooks and secrets; what cannot be read stays as it was, and is said."""
         result = await self.playbooks.scan()
         errors = [str(p) for p in result.errors]
-        for holder, configs in ((self._senders, self.config.sources), (self._users, self.config.api)):
+        for load in self._secrets():
             try:
-                await asyncio.to_thread(holder.load, configs)  # type: ignore[arg-type]  # each with its own configs
+                await asyncio.to_thread(load)
             except InvalidConfig as exc:
                 log.error("secrets_not_reloaded", error=str(exc))
                 errors.append(str(exc))
@@ -358,23 +564,34 @@ async def connect(config: Config, stack: AsyncExitStack) -> Outside:
     if config.prometheus:
         outside.queries = PrometheusQueries(_endpoint("Prometheus", config.prometheus))
         stack.push_async_callback(outside.queries.close)
+    silences: AlertmanagerSilences | None = None
     if config.alertmanager:
-        outside.silences = AlertmanagerSilences(_endpoint("Alertmanager", config.alertmanager))
-        stack.push_async_callback(outside.silences.close)
+        outside.silences = silences = AlertmanagerSilences(_endpoint("Alertmanager", config.alertmanager))
+        stack.push_async_callback(silences.close)
     probe = AiohttpProbe()
     outside.http = probe
     stack.push_async_callback(probe.close)
     if config.slack:
         chat = SlackChat(config.slack.token.read(), base_url=config.slack.url)
-        outside.chat = reach["Slack"] = chat
+        outside.chat = outside.slack = reach["Slack"] = chat
         stack.push_async_callback(chat.close)
+    outside.carriers, closing = connect_channels(config.channels, config.grafana, outside.clock)
     if config.pagerduty:
-        pagers: dict[str, Pager] = {}
-        for name, key in config.pagerduty.services.items():
-            pager = PagerDuty(key.read(), endpoint=config.pagerduty.url)
-            stack.push_async_callback(pager.close)
-            pagers[name] = reach[f"PagerDuty {name}"] = pager
-        outside.pagers = pagers
+        pagerduty = connect_pagerduty(config.pagerduty, outside.clock, silences)
+        closing += pagerduty.closing
+        outside.pagers, outside.incidents = pagerduty.services, pagerduty.incidents
+        outside.carriers = {**outside.carriers, **pagerduty.carriers}
+        reach |= {f"PagerDuty {name}": pager for name, pager in pagerduty.services.items()}
+    outside.oncall, schedules = connect_oncall(config.pagerduty.api if config.pagerduty else None, config.opsgenie)
+    for close in (*closing, *schedules):
+        stack.push_async_callback(close)
+    if config.change_gate:
+        outside.changes = connect_changes(config.change_gate)
+        stack.push_async_callback(outside.changes.close)
+    if config.tracing:
+        headers = {name: secret.read() for name, secret in config.tracing.headers.items()}
+        outside.tracing = Tracing(config.tracing.endpoint, headers=headers, instance=socket.gethostname())
+        stack.push_async_callback(asyncio.to_thread, outside.tracing.close)
     return outside
 
 

@@ -13,14 +13,26 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from remediator.alerts.labels import LabelRules
 from remediator.alerts.source import Source
+from remediator.channel_config import ChangeGate, Channel, ChannelName, GrafanaConfig, TracingConfig
 from remediator.errors import InvalidConfig
 from remediator.freeze_calendars import unknown_calendars
 from remediator.guardrails.policy import Policy
+from remediator.people.approval_settings import ApprovalSettings, Opsgenie
+from remediator.people.digests import Digest
+from remediator.people.directory import Directory, PersonSpec, unknown_tokens
+from remediator.people.escalation import Escalation
+from remediator.people.pagerduty_settings import PagerDuty
+from remediator.people.places import unknown_places
+from remediator.people.quiet_hours import QuietHours
+from remediator.people.references import Known, nobody_behind
 from remediator.people.routes import Routes
+from remediator.people.severity import Severities
+from remediator.people.slack_app.settings import InstanceName
+from remediator.people.slack_app.settings import Slack as Slack
 from remediator.playbooks.fields import FROM_YAML, Duration
 from remediator.playbooks.problems import FieldPath, path_text
 from remediator.playbooks.projects import Project, problems_among
@@ -29,43 +41,10 @@ from remediator.playbooks.windows_model import CalendarName, Zone
 from remediator.playbooks.yaml_strict import YamlError, load_yaml
 from remediator.redact import MARK
 from remediator.remediation.checks.base import MetricLabels
+from remediator.secret_files import Secret as Secret
+from remediator.secret_files import Section as Section
 
 PREFIX = "REMEDIATOR_"
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Secret(Section):
-    """A secret from a file (read at start and at every reload), or given in place for experiments."""
-
-    file: Path | None = None
-    value: SecretStr | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_path(cls, value: Any) -> Any:
-        return {"file": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.file is None) == (self.value is None):
-            raise ValueError("give the path of a file that holds the secret (or {value: ...} for experiments)")
-        return self
-
-    def read(self) -> str:
-        """The secret without surrounding white space. Raises: InvalidConfig."""
-        if self.value is not None:
-            return self.value.get_secret_value()
-        assert self.file is not None
-        try:
-            text = self.file.read_text(encoding="utf-8").strip()
-        except OSError as exc:
-            raise InvalidConfig(f"secret file {self.file} cannot be read: {exc.strerror}") from exc
-        if not text:
-            raise InvalidConfig(f"secret file {self.file} is empty")
-        return text
 
 
 class Basic(Section):
@@ -157,18 +136,6 @@ class Endpoint(Section):
     headers: Mapping[str, str] = Field(default_factory=dict, repr=False)
 
 
-class Slack(Section):
-    token: Secret
-    url: str = "https://slack.com/api/"
-
-
-class PagerDuty(Section):
-    """Routing keys by the name of the service; `routes.pagerduty` says which story goes to which."""
-
-    services: Mapping[str, Secret] = Field(min_length=1)
-    url: str = "https://events.pagerduty.com"
-
-
 class Playbooks(Section):
     folders: tuple[Path, ...] = (Path("playbooks"),)
     reload: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=10)
@@ -188,6 +155,8 @@ class Config(Section):
     """Everything `serve` needs. `sources` must be written down: there is no default that lets anybody in."""
 
     listen: Listen = Listen()
+    instance: InstanceName | Literal[""] = ""
+    """What this installation is called, where several share a Slack app or a pager."""
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     api: tuple[ApiToken, ...] = ()
     store: Store = Store()
@@ -196,7 +165,21 @@ class Config(Section):
     alertmanager: Endpoint | None = None
     slack: Slack | None = None
     pagerduty: PagerDuty | None = None
+    opsgenie: Opsgenie | None = None
+    people: tuple[PersonSpec, ...] = ()
+    approvals: ApprovalSettings = ApprovalSettings()
     routes: Routes = Routes()
+    severities: Severities = Severities()
+    escalation: Escalation | None = None
+    """None: who is called next is the pager's own matter."""
+    quiet_hours: QuietHours | None = None
+    digests: tuple[Digest, ...] = ()
+    channels: Mapping[ChannelName, Channel] = Field(default_factory=dict)
+    """E-mail, Teams, webhooks, tickets by the name that routes use."""
+    change_gate: ChangeGate | None = None
+    kubernetes_events: bool = True
+    grafana: GrafanaConfig | None = None
+    tracing: TracingConfig | None = None
     playbooks: Playbooks = Playbooks()
     projects: tuple[Project, ...] = ()
     policy: Policy = Policy()
@@ -225,12 +208,67 @@ class Config(Section):
                 raise ValueError(
                     f"sources[{source.name}].cluster: {source.cluster!r} is none of clusters: {sorted(known)}"
                 )
+        forced = sorted({label for source in self.sources for label in source.labels})
+        if self.pagerduty and (objection := self.pagerduty.join_objection(forced)):
+            raise ValueError(objection)
         for where, windows in self.policy.all_windows():
             if unknown := unknown_calendars(windows, self.calendars, where):
                 raise ValueError(unknown[0])
         open_sources = [s.name for s in self.sources if s.auth == "none"]
         if len(open_sources) > 1:
             raise ValueError(f"sources {', '.join(open_sources)} all say auth: none; they could not be told apart")
+        return self
+
+    @model_validator(mode="after")
+    def _relay(self) -> Self:
+        if self.slack and (self.slack.relay.instances or self.slack.relay.accept) and not self.instance:
+            raise ValueError(
+                "instance: with slack.relay, buttons must say whose they are; give this installation a name"
+            )
+        if self.slack and self.instance in self.slack.relay.instances:
+            raise ValueError(f"slack.relay.instances: {self.instance} is this installation itself; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _people(self) -> Self:
+        Directory(self.people)
+        glass = self.approvals.break_glass
+        if glass and self.slack is None:
+            raise ValueError("approvals.break_glass: its leads are told in Slack, and `slack` is not configured")
+        named = {f"projects[{project.name}].approvers": project.approvers for project in self.projects}
+        named["approvals.break_glass.who"] = glass.who if glass else ()
+        problems = [*unknown_tokens(self.people, [token.name for token in self.api])]
+        problems += [p for where, approvers in named.items() for p in nobody_behind(where, approvers, self.approvers)]
+        if problems:
+            raise ValueError("\n  ".join(problems))
+        return self
+
+    @property
+    def approvers(self) -> Known:
+        """Who can stand behind a name in `approvers` here."""
+        pagerduty = self.pagerduty.api if self.pagerduty else None
+        systems = {"pagerduty": pagerduty, "opsgenie": self.opsgenie, "slack": self.slack}
+        return Known(
+            people=[person.name for person in self.people],
+            roles={role for person in self.people for role in person.roles},
+            tokens=[token.name for token in self.api],
+            systems=[name for name, section in systems.items() if section is not None],
+        )
+
+    @model_validator(mode="after")
+    def _places(self) -> Self:
+        problems = unknown_places(
+            self.routes,
+            self.escalation,
+            self.digests,
+            self.severities,
+            services=self.pagerduty.services if self.pagerduty else (),
+            channels={name: channel.carried_by for name, channel in self.channels.items()},
+            sources=[source.name for source in self.sources],
+            slack=self.slack is not None,
+        )
+        if said := "\n  ".join(problems):
+            raise ValueError(said)
         return self
 
     @model_validator(mode="after")

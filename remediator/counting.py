@@ -7,7 +7,6 @@ import structlog
 from remediator.guardrails.verdict import Answer
 from remediator.metrics import Metrics
 from remediator.people.outbox import Result
-from remediator.people.outbox_rows import OutboxChannel
 from remediator.ports import Clock
 from remediator.remediation.draft import Decision
 from remediator.remediation.events import Acted, Approved, Rejected
@@ -54,6 +53,8 @@ class Counting:
         if isinstance(event, Approved | Rejected):
             self._metrics.approvals.labels("approved" if isinstance(event, Approved) else "rejected").inc()
 
-    def message(self, channel: OutboxChannel, result: Result) -> None:
+    def message(self, channel: str, result: Result) -> None:
         """How one outgoing message went."""
         self._metrics.messages.labels(channel, result).inc()
+        if result == "failed":
+            self._metrics.dead_letters.labels(channel).inc()

@@ -45,7 +45,15 @@ class Metrics:
         )
         self.approvals = Counter("remediator_approvals_total", "Answers to proposals.", ["result"], registry=r)
         self.messages = Counter("remediator_messages_total", "Outgoing messages.", ["channel", "result"], registry=r)
-        self.outbox_pending = Gauge("remediator_outbox_pending", "Messages that wait to be sent.", registry=r)
+        self.outbox_pending = Gauge(
+            "remediator_outbox_pending", "Messages that wait to be sent.", ["channel"], registry=r
+        )
+        self.outbox_oldest = Gauge(
+            "remediator_outbox_oldest_seconds", "Age of the oldest message that waits.", ["channel"], registry=r
+        )
+        self.dead_letters = Counter(
+            "remediator_outbox_dead_letters_total", "Messages that were given up.", ["channel"], registry=r
+        )
         self.undecided = Gauge(
             "remediator_oldest_undecided_alert_seconds", "Age of the oldest alert without a verdict.", registry=r
         )

@@ -6,7 +6,7 @@ Each port has an adapter for the real thing and an in-memory one; both pass one 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -163,6 +163,29 @@ class Silence:
     """In Alertmanager matcher syntax, all must hold."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRecord:
+    """One change as its system has it. `ready`: approved, and in a state in which work is done. Times in UTC."""
+
+    number: str
+    found: bool
+    state: str = ""
+    """For people: `scheduled`."""
+    ready: bool = False
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+
+class ChangeRecords(Protocol):
+    """Changes that people have planned and approved elsewhere."""
+
+    async def change(self, number: str) -> ChangeRecord:
+        """Raises: CannotSee."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 class Silences(Protocol):
     """What people have silenced in Alertmanager."""
 
@@ -196,11 +219,15 @@ class MessageRef:
 
 
 class ChatError(Exception):
-    """A chat or pager call failed. `retry_after_s` None = permanent, do not try again."""
+    """A chat, pager or other message was not delivered. `retry_after_s` None = permanent, do not try again.
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    `unanswered`: nobody knows whether it arrived, and it may still do so later.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, unanswered: bool = False) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.unanswered = unanswered
 
 
 class Chat(Protocol):
@@ -212,6 +239,92 @@ class Chat(Protocol):
 
     async def update(self, ref: MessageRef, text: str, blocks: tuple[Object, ...]) -> None:
         """Raises: ChatError."""
+        ...
+
+
+class ChatFiles(Protocol):
+    """Files in a chat."""
+
+    async def upload(
+        self, channel: str, *, thread: str = "", filename: str, title: str, alt: str, content: bytes, comment: str = ""
+    ) -> None:
+        """Into a channel or a thread; `alt` describes an image, `comment` is the text above it. Raises: ChatError."""
+        ...
+
+
+class ChatChannels(Protocol):
+    """Channels of our own, for an incident."""
+
+    async def open_channel(self, name: str, *, topic: str = "", invite: Sequence[str] = ()) -> str:
+        """The id of the channel of that name, made when there is none; people (user ids) are invited, the topic is set.
+
+        Said again, it is the same channel. Raises: ChatError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatMember:
+    """What the workspace says of an account. Everything unknown reads as the worse: see `may_act`."""
+
+    id: str
+    team: str
+    name: str
+    email: str = ""
+    deleted: bool
+    bot: bool
+    guest: bool
+    """A single- or multi-channel guest, or somebody of another organisation."""
+
+    @property
+    def may_act(self) -> bool:
+        """A full member who is still there."""
+        return not (self.deleted or self.bot or self.guest)
+
+
+class ChatDirectory(Protocol):
+    """Who is who in the chat. Nothing is cached here."""
+
+    async def member(self, user: str) -> ChatMember | None:
+        """By user id. None when there is no such account. Raises: ChatError."""
+        ...
+
+    async def member_by_email(self, email: str) -> ChatMember | None:
+        """Raises: ChatError."""
+        ...
+
+    async def groups(self) -> Mapping[str, str]:
+        """Handle (without `@`) to id of every user group that is in use. Raises: ChatError."""
+        ...
+
+    async def group_members(self, group: str) -> frozenset[str]:
+        """User ids of a group, by its id. Raises: ChatError, also when there is no such group."""
+        ...
+
+
+class ChatViews(Protocol):
+    """What only one person sees."""
+
+    async def open_view(self, trigger: str, view: Object) -> str:
+        """A modal; `trigger` lives for three seconds. Returns the view's id. Raises: ChatError."""
+        ...
+
+    async def update_view(self, view_id: str, view: Object) -> None:
+        """Raises: ChatError."""
+        ...
+
+    async def publish_home(self, user: str, view: Object) -> None:
+        """The App Home of a user. Raises: ChatError."""
+        ...
+
+    async def whisper(
+        self, channel: str, user: str, text: str, blocks: tuple[Object, ...] = (), *, thread: str = ""
+    ) -> None:
+        """An ephemeral message. Raises: ChatError."""
+        ...
+
+    async def respond(self, response_url: str, message: Object) -> None:
+        """To the `response_url` of a click or a command, at most five times in 30 minutes. Raises: ChatError."""
         ...
 
 

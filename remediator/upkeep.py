@@ -13,7 +13,7 @@ import structlog
 
 from remediator.errors import RemediatorError
 from remediator.metrics import Metrics
-from remediator.people.outbox_rows import OutboxMessage
+from remediator.people.outbox_rows import Letters, OutboxMessage
 from remediator.ports import Clock
 from remediator.remediation.intake import Intake
 from remediator.remediation.journal import Journal
@@ -94,6 +94,8 @@ class Housekeeping:
         self._metrics = metrics
         self._tell_cleared = tell_cleared
         self._purged: datetime | None = None
+        self._outbox_channels: set[str] = set()
+        """That had something to send since the start; what is empty again reads 0."""
         self._started = clock.now()
 
     async def turn(self) -> float:
@@ -103,7 +105,7 @@ class Housekeeping:
         waiting = await self._journal.undecided(1, now)
         since = waiting[0].undecided_since if waiting else None
         self._metrics.undecided.set((now - since).total_seconds() if since else 0)
-        self._metrics.outbox_pending.set(await self._journal.outbox_pending())
+        await self._measure_outbox(now)
         if self._purged is None or now - self._purged >= RETENTION_EVERY:
             self._purged = now
             await self._close_unsent(now)
@@ -111,6 +113,16 @@ class Housekeeping:
             if any(removed.values()):
                 log.info("retention", **{k: v for k, v in removed.items() if v})
         return UPKEEP_EVERY.total_seconds()
+
+    async def _measure_outbox(self, now: datetime) -> None:
+        """Raises: JournalUnavailable."""
+        waiting = {letters.channel: letters for letters in await self._journal.letters(now)}
+        self._outbox_channels |= waiting.keys()
+        for channel in self._outbox_channels:
+            letters = waiting.get(channel, Letters(channel=channel))
+            age = now - letters.oldest_at if letters.oldest_at else timedelta(0)
+            self._metrics.outbox_pending.labels(channel).set(letters.pending)
+            self._metrics.outbox_oldest.labels(channel).set(age.total_seconds())
 
     async def _close_episodes(self, now: datetime) -> None:
         """Whoever was left with an incident hears that its alerts are gone. Raises: JournalUnavailable."""

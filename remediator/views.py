@@ -14,20 +14,20 @@ from remediator.actions.change import Change, Patch
 from remediator.actions.diff import diff_lines
 from remediator.alerts.alert import Alert
 from remediator.guardrails.facts import Pause
+from remediator.guardrails.pause import lifted_by, paused_by
 from remediator.guardrails.scopes import describe_scope
 from remediator.guardrails.verdict import Verdict
 from remediator.objects import ObjectRef
+from remediator.people.parts import risk_lines
 from remediator.playbooks.durations import format_duration
 from remediator.playbooks.model import LoadedPlaybook, Step
 from remediator.remediation.journal import AlertRecord, Attempt, JournalEvent
+from remediator.remediation.risk import risk_of
 from remediator.remediation.samples import CheckSample, SampleSet
 from remediator.remediation.state import Done, Plan, PlannedStep, Remediation
-from remediator.remediation.telling import question, told_as
+from remediator.remediation.telling import EVIDENCE, question, told_as
 
 View = dict[str, Any]
-
-EVIDENCE = "evidence"
-"""Type of the journal notes that carry what was collected: `title`, `text` (a count, a reason) and `log`."""
 
 
 def time(moment: datetime | None) -> str | None:
@@ -131,7 +131,9 @@ def _approval(r: Remediation) -> View | None:
         "quorum": r.spec.approval.quorum,
         "approvers": list(r.spec.approval.approvers),
         "expires_at": time(r.approval_expires),
-        "given": [{"who": c.who, "at": time(c.at), "via": c.via} for c in given],
+        "given": [
+            {"who": c.who, "at": time(c.at), "via": c.via, "by": c.by, "break_glass": c.break_glass} for c in given
+        ],
     }
 
 
@@ -185,6 +187,7 @@ def plan(p: Plan | None) -> View | None:
         "targets": [ref(t) for t in p.targets],
         "because": p.because,
         "steps": [_planned_step(step, p.target) for step in p.steps],
+        "risk": list(risk_lines(risk)) if (risk := risk_of(p)) else [],
         "undo": p.undo_text,
         "alerts_quiet_since": time(p.alerts_quiet_since),
     }
@@ -272,11 +275,13 @@ def _evidence(e: JournalEvent, *, log: bool) -> View:
 
 
 def pause(p: Pause) -> View:
-    """One live pause. `covers` says in words what `scope` names."""
+    """One live pause. `covers` says in words what `scope` names, `said` all of it; `lifted_by` is a command."""
     return {
         "id": p.id,
         "scope": p.scope,
         "covers": describe_scope(p.scope),
+        "said": paused_by(p),
+        "lifted_by": lifted_by(p),
         "who": p.who,
         "why": p.why,
         "until": time(p.until),

@@ -5,7 +5,18 @@ from __future__ import annotations
 import typer
 
 from remediator import __version__
-from remediator.cli import checking, explaining, looking, pauses, remediations, routing, serving
+from remediator.cli import (
+    checking,
+    doctor,
+    explaining,
+    handover,
+    looking,
+    pauses,
+    remediations,
+    routing,
+    serving,
+    testing,
+)
 from remediator.cli.options import Output, OutputOption
 from remediator.cli.problems import Commands
 
@@ -29,12 +40,17 @@ app.add_typer(remediations.group, name="remediations", rich_help_panel=PEOPLE)
 app.command(rich_help_panel=PEOPLE)(remediations.approve)
 app.command(rich_help_panel=PEOPLE)(remediations.reject)
 app.command(rich_help_panel=PEOPLE)(remediations.snooze)
+app.command(rich_help_panel=PEOPLE)(remediations.take)
+app.command(rich_help_panel=PEOPLE)(remediations.give_back)
 app.command(rich_help_panel=PEOPLE)(pauses.pause)
 app.command(rich_help_panel=PEOPLE)(pauses.resume)
+app.command(rich_help_panel=PEOPLE)(handover.handover)
 app.command(rich_help_panel=PEOPLE)(looking.alerts)
 app.command(rich_help_panel=PEOPLE)(looking.playbooks)
 app.command(rich_help_panel=PEOPLE)(explaining.explain)
+app.command(rich_help_panel=PEOPLE)(doctor.doctor)
 app.command(rich_help_panel=PLAYBOOKS)(checking.check)
+app.command("test", rich_help_panel=PLAYBOOKS)(testing.run_tests)
 app.command(rich_help_panel=PLAYBOOKS)(checking.schema)
 app.add_typer(routing.group, name="init", rich_help_panel=PLAYBOOKS)
 

@@ -1,4 +1,4 @@
-"""`remediations list | show`, `approve`, `reject`, `snooze`."""
+"""`remediations list | show`, `approve`, `reject`, `snooze`, `take`, `give-back`."""
 
 from __future__ import annotations
 
@@ -61,6 +61,10 @@ def approve(
     remediation_id: IdArgument,
     digest: Annotated[str, typer.Option(help="Of the plan you looked at; another plan is then refused.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    break_glass: Annotated[
+        str, typer.Option(metavar="REASON", help="Approve it alone, where others would be needed. The leads are told.")
+    ] = "",
+    change: Annotated[str, typer.Option(metavar="NUMBER", help="The change that it is done under: CHG0030001.")] = "",
     output: OutputOption = Output.TEXT,
     server: ServerOption = SERVER,
     token_file: TokenFileOption = None,
@@ -69,7 +73,9 @@ def approve(
     client = client_for(server, token_file)
     if not digest:
         digest = _looked_at(client, remediation_id, ask=not yes and output is Output.TEXT and at_a_terminal())
-    _say(client.post(f"/remediations/{segment(remediation_id)}/approve", {"digest": digest} if digest else {}), output)
+    said = {"digest": digest, "break_glass": break_glass, "change": change}
+    body = {key: value for key, value in said.items() if value}
+    _say(client.post(f"/remediations/{segment(remediation_id)}/approve", body), output)
 
 
 def at_a_terminal() -> bool:
@@ -110,6 +116,29 @@ def snooze(
 ) -> None:
     """Ask again later."""
     _say(client_for(server, token_file).post(f"/remediations/{segment(remediation_id)}/snooze", {"for": for_}), output)
+
+
+AnyIdArgument = Annotated[str, typer.Argument(metavar="ID | EPISODE", help="Of a remediation, or of an episode.")]
+
+
+def take(
+    any_id: AnyIdArgument,
+    output: OutputOption = Output.TEXT,
+    server: ServerOption = SERVER,
+    token_file: TokenFileOption = None,
+) -> None:
+    """Take an incident yourself: nothing more is sent for it, until you give it back or it is over."""
+    _say(client_for(server, token_file).post(f"/episodes/{segment(any_id)}/take", {}), output)
+
+
+def give_back(
+    any_id: AnyIdArgument,
+    output: OutputOption = Output.TEXT,
+    server: ServerOption = SERVER,
+    token_file: TokenFileOption = None,
+) -> None:
+    """Let remediator go on with an incident that was taken."""
+    _say(client_for(server, token_file).post(f"/episodes/{segment(any_id)}/give-back", {}), output)
 
 
 def _one(client: Client, remediation_id: str) -> dict[str, Any]:

@@ -114,6 +114,7 @@ def plan_part(sheet: Sheet, plan: View | None) -> None:
             lines.append(indented(plain(f"needs an approval: {step['needs_approval']}", "yellow")))
         lines += [indented(plain(f"note: {note}", "dim")) for note in step["notes"]]
     sheet.part("Plan", *lines)
+    sheet.part("Risk", *(plain(line) for line in plan["risk"]))
     sheet.part("Undo", plain(plan["undo"]))
 
 

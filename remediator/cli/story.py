@@ -139,10 +139,11 @@ def _approval_part(sheet: Sheet, view: View) -> None:
         return
     given = approval["given"]
     names = ", ".join(f"{c['who']} at {clock(c['at'])} by {c['via']}" for c in given)
+    alone = next((c["break_glass"] for c in given if c["break_glass"]), "")
     open_ = _asks(view)
     until = f"until {clock(approval['expires_at'])} UTC" if open_ else ""
     agreed = joined(f"{len(given)} of {approval['quorum']} agreed", f"({names})" if names else "")
-    lines = [joined(agreed, until, sep=", "), *paused]
+    lines = [joined(agreed, until, sep=", "), *([plain(f"glass broken: {alone}", "yellow")] if alone else []), *paused]
     if open_ and not view["pauses"]:
         lines += [bold(f"remediator {answer} {view['id']}") for answer in ("approve", "reject")]
     sheet.part("Approval", *lines)
@@ -156,9 +157,7 @@ def _asks(view: View) -> bool:
 def _paused(pause: View) -> tuple[Text, Text]:
     """What is paused, by whom and why, and how to lift it."""
     until = f", until {clock(pause['until'])} UTC" if pause["until"] else ""
-    why = f": {pause['why']}" if pause["why"] else ""
-    said = plain(f"{pause['covers']} is paused by {pause['who']}{until}{why}", "yellow")
-    return said, bold(f"remediator resume {pause['id']}")
+    return plain(f"{pause['said']}{until}", "yellow"), bold(pause["lifted_by"])
 
 
 def _attempt(attempt: View) -> tuple[Text, ...]:

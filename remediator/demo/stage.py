@@ -22,6 +22,8 @@ from remediator.demo.telling import Narrator, PrintedChat, PrintedPager
 from remediator.demo.world import Shop
 from remediator.logs import set_up_logging
 from remediator.objects import WORKLOADS
+from remediator.people.carriers.pagerduty_change import CHANNEL as CHANGES
+from remediator.people.carriers.pagerduty_change import ChangeCarrier
 from remediator.remediation.observer import Observer
 
 SPEED = 25.0
@@ -59,13 +61,15 @@ async def run(*, once: bool = False) -> int:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(journal.close)
             await _history(shop, journal)
+            pager = PrintedPager(narrator)
             outside = Outside(
                 clusters={"demo": shop.cluster},
                 journal=journal,
                 clock=shop.clock,
                 queries=shop.queries,
                 chat=PrintedChat(narrator),
-                pagers={"shop": PrintedPager(narrator)},
+                pagers={"shop": pager},
+                carriers={CHANGES: ChangeCarrier({"shop": pager})},
             )
             app = App(config, outside)
             await stack.enter_async_context(app.started())

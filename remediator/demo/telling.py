@@ -91,7 +91,7 @@ def unescape(text: str) -> str:
 
 
 class PrintedPager:
-    """The `Pager` port on the terminal."""
+    """The `Pager` port on the terminal, and the timeline of changes beside it."""
 
     def __init__(self, narrator: Narrator) -> None:
         self._narrator = narrator
@@ -100,3 +100,8 @@ class PrintedPager:
         payload = event.get("payload")
         summary = payload.get("summary", "") if isinstance(payload, Mapping) else ""
         self._narrator.says("pager", f"{event['event_action']}: {summary or event['dedup_key']}", "bold red")
+
+    async def send_change(self, event: Mapping[str, object]) -> None:
+        payload = event.get("payload")
+        summary = payload.get("summary", "") if isinstance(payload, Mapping) else ""
+        self._narrator.says("pager", f"recent change: {summary}", "dim red")

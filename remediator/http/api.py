@@ -10,6 +10,8 @@ from remediator.http.alert_json import alerts_in
 from remediator.http.answers import Handler, answer, errors_as_json
 from remediator.http.auth import Users
 from remediator.http.body import BodyReader
+from remediator.people.account import Account
+from remediator.people.handover import as_json
 from remediator.ports import Clock
 from remediator.service import Service
 
@@ -34,8 +36,13 @@ class Api:
             ("GET", "/remediations", "viewer", self.remediations),
             ("GET", one, "viewer", self.remediation),
             ("POST", f"{one}/approve", "approver", self.approve),
-            ("POST", f"{one}/reject", "approver", self.reject),
+            ("POST", f"{one}/reject", "operator", self.reject),
             ("POST", f"{one}/snooze", "approver", self.snooze),
+            # Of a remediation's episode, or of an episode by its own id.
+            ("POST", "/episodes/{id}/take", "operator", self.take),
+            ("POST", "/episodes/{id}/give-back", "operator", self.give_back),
+            ("GET", "/handover", "viewer", self.handover),
+            ("GET", "/doctor", "viewer", self.doctor),
             ("GET", "/playbooks", "viewer", self.playbooks),
             ("GET", "/pauses", "viewer", self.pauses),
             ("POST", "/pauses", "operator", self.pause),
@@ -60,18 +67,35 @@ class Api:
 
     async def approve(self, request: web.Request) -> web.StreamResponse:
         said = await requests.from_body(requests.Approve, request, self._reader)
-        who = request[USER].name
-        return answer(await self._service.approve(_id(request), who, digest=said.digest, via=_via(request)))
+        glass = said.break_glass
+        asked = {"digest": said.digest, "break_glass": glass, "change": said.change}
+        return answer(await self._service.approve(_id(request), _who(request), **asked))
 
     async def reject(self, request: web.Request) -> web.StreamResponse:
         said = await requests.from_body(requests.Reject, request, self._reader)
-        return answer(await self._service.reject(_id(request), request[USER].name, why=said.reason))
+        return answer(await self._service.reject(_id(request), _who(request), why=said.reason))
 
     async def snooze(self, request: web.Request) -> web.StreamResponse:
         said = await requests.from_body(requests.Snooze, request, self._reader)
         until = said.end(self._clock.now())
         assert until is not None  # Snooze asks for one of the two
-        return answer(await self._service.snooze(_id(request), request[USER].name, until=until))
+        return answer(await self._service.snooze(_id(request), _who(request), until=until))
+
+    async def take(self, request: web.Request) -> web.StreamResponse:
+        await requests.from_body(requests.Nothing, request, self._reader)
+        return answer(await self._service.take(_id(request), _who(request)))
+
+    async def give_back(self, request: web.Request) -> web.StreamResponse:
+        await requests.from_body(requests.Nothing, request, self._reader)
+        return answer(await self._service.give_back(_id(request), _who(request)))
+
+    async def handover(self, request: web.Request) -> web.StreamResponse:
+        query = requests.from_query(requests.HandOver, request)
+        return answer(as_json(await self._service.handover(query.since)))
+
+    async def doctor(self, request: web.Request) -> web.StreamResponse:
+        requests.from_query(requests.Nothing, request)
+        return answer(await self._service.doctor())
 
     async def playbooks(self, request: web.Request) -> web.StreamResponse:
         requests.from_query(requests.Nothing, request)
@@ -84,15 +108,15 @@ class Api:
     async def pause(self, request: web.Request) -> web.StreamResponse:
         said = await requests.from_body(requests.Pause, request, self._reader)
         until = said.end(self._clock.now())
-        made = await self._service.pause(said.scope, request[USER].name, why=said.reason, until=until)
+        made = await self._service.pause(said.scope, _who(request), why=said.reason, until=until)
         return answer(made, status=201)
 
     async def resume(self, request: web.Request) -> web.StreamResponse:
-        return answer(await self._service.resume(_id(request), request[USER].name))
+        return answer(await self._service.resume(_id(request), _who(request)))
 
     async def resume_scope(self, request: web.Request) -> web.StreamResponse:
         query = requests.from_query(requests.Resume, request)
-        return answer(await self._service.resume_scope(query.scope, request[USER].name))
+        return answer(await self._service.resume_scope(query.scope, _who(request)))
 
     async def explain(self, request: web.Request) -> web.StreamResponse:
         document = await requests.json_body(request, self._reader)
@@ -113,5 +137,8 @@ def _id(request: web.Request) -> str:
     return request.match_info["id"]
 
 
-def _via(request: web.Request) -> str:
-    return "cli" if request.headers.get("User-Agent", "").startswith(CLI_AGENT) else "api"
+def _who(request: web.Request) -> Account:
+    """The account behind the token."""
+    user = request[USER]
+    via = "cli" if request.headers.get("User-Agent", "").startswith(CLI_AGENT) else "api"
+    return Account(system="api", id=user.name, name=user.name, role=user.role, via=via)

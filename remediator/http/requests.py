@@ -33,14 +33,23 @@ class ListRemediations(_Request):
     playbook: str = ""
 
 
+class HandOver(_Request):
+    """`since`: how long the shift was."""
+
+    since: Annotated[PositiveDuration, Field(le=timedelta(days=7))] = timedelta(hours=12)
+
+
 class Nothing(_Request):
-    """No parameter is taken."""
+    """Nothing is taken."""
 
 
 class Approve(_Request):
-    """`digest`: what the person looked at, at least its first 8 digits; empty = what is proposed now."""
+    """`digest`: what the person looked at, at least its first 8 digits; empty = what is proposed now. `break_glass`:
+    why this one yes must be enough. `change`: the number of the change that it is done under."""
 
     digest: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{8,64})?$")] = ""
+    break_glass: str = ""
+    change: str = ""
 
 
 class Reject(_Request):

@@ -17,6 +17,7 @@ from remediator.actions.base import Action
 from remediator.alerts.matchers import InvalidMatcher, parse_matchers
 from remediator.alerts.names import name_problem
 from remediator.objects import KINDS
+from remediator.people.references import KNOWN, parse_reference
 from remediator.playbooks.expressions import (
     Environment,
     Expression,
@@ -36,7 +37,6 @@ from remediator.playbooks.templates import TemplateError, has_template, parse_te
 
 BEFORE_TARGET = ("alert", "labels", "params")
 EVERYTHING = ("alert", "labels", "target", "params")
-APPROVERS = ("slack:", "role:", "oncall:pagerduty/", "oncall:opsgenie/")
 
 ArgsModels = Mapping[str, type[BaseModel]]
 """Kind (of a check or a collector) to the model of its arguments."""
@@ -222,9 +222,12 @@ class Meaning:
 
     def _approvers(self) -> None:
         for index, text in _items(_dig(self.content, "approval", "approvers")):
-            if isinstance(text, str) and not any(text.startswith(one) and len(text) > len(one) for one in APPROVERS):
-                hint = 'Write it like "slack:@handle", "slack:U123", "role:sre" or "oncall:pagerduty/SCHEDULE".'
-                self._say(("approval", "approvers", index), f"{short(text)} names nobody who could approve", hint)
+            if not isinstance(text, str):
+                continue
+            try:
+                parse_reference(text)
+            except ValueError as exc:
+                self._say(("approval", "approvers", index), str(exc), f"Known: {KNOWN}.")
 
     def _empty_keys(self, value: Any, path: FieldPath) -> None:
         """A key with nothing behind it would load as "not given": a guardrail that somebody believes to be set."""

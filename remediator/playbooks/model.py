@@ -195,6 +195,8 @@ class ApprovalSpec(Strict):
     approvers: tuple[str, ...] = ()
     expires: PositiveDuration = timedelta(minutes=15)
     start_within: PositiveDuration = timedelta(minutes=5)
+    change: Literal["", "required"] = ""
+    """Whether the approval must name a change that is approved and under way."""
 
 
 class UndoSpec(Strict):

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from remediator.objects import KINDS, ObjectRef
+from remediator.people.references import Approver
 from remediator.playbooks.fields import Flag, Mode, PlaybookName, Strict
 from remediator.playbooks.globs import common_name, matches_any
 from remediator.playbooks.model import LoadedPlaybook, Playbook, TargetSpec
@@ -25,8 +26,6 @@ SCHEDULE = "schedule"
 
 GATED = frozenset({SCHEDULE, "http", "exec", "run_job", "run_sql"})
 """Reach further than an object of Kubernetes: off, unless a project lists them."""
-
-APPROVERS = r"^(slack:|role:|oncall:pagerduty/|oncall:opsgenie/)."
 
 NamespacePattern = Annotated[str, StringConstraints(pattern=r"^[a-z0-9*]([-a-z0-9*]{0,61}[a-z0-9*])?$")]
 """A namespace, or several with `*`: `shop`, `shop-*`."""
@@ -70,7 +69,7 @@ class Project(Strict):
     """Exactly these; none given = all but the gated ones."""
     mode: Mode = Mode.APPROVE
     """The highest one."""
-    approvers: tuple[Annotated[str, StringConstraints(pattern=APPROVERS)], ...] = ()
+    approvers: tuple[Approver, ...] = ()
     """For playbooks that name none; others may only name some of these. None given = playbooks are free."""
     channels: tuple[Annotated[str, StringConstraints(pattern=r"^[CGD][A-Z0-9]{2,}$")], ...] = ()
     """Slack channels (IDs) that hear of its remediations besides those of `routes`."""

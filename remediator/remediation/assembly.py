@@ -12,21 +12,31 @@ from remediator.actions.base import Action
 from remediator.actions.registry import load_actions
 from remediator.alerts.labels import LabelRules
 from remediator.guardrails.policy import Policy
+from remediator.people.approval_settings import BreakGlass
+from remediator.people.beside import Beside
+from remediator.people.escalation import Escalation
+from remediator.people.incidents import IncidentNotes
+from remediator.people.quiet_hours import QuietHours
 from remediator.people.reach import Reach
 from remediator.people.routes import Routes
+from remediator.people.severity import Severities
 from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.projects import Project
-from remediator.ports import Clock, Cluster, Queries, Reachable, Silences
+from remediator.ports import ChangeRecords, Clock, Cluster, Queries, Reachable, Silences
 from remediator.remediation.aim import Aiming
+from remediator.remediation.break_glass import Glass, objection
 from remediator.remediation.checks.base import HttpProbe, MetricLabels
 from remediator.remediation.chooser import Chooser
 from remediator.remediation.clock_watch import ClockWatch
+from remediator.remediation.company import Company
 from remediator.remediation.condition_reading import ConditionReader
 from remediator.remediation.draft import Decision
 from remediator.remediation.effector import Effector
 from remediator.remediation.fact_reading import FactReader, KnownCalendars, no_calendars
 from remediator.remediation.intake import Intake
 from remediator.remediation.journal import Journal
+from remediator.remediation.ladders import Ladders
+from remediator.remediation.picturing import Pictures
 from remediator.remediation.planner import Planner
 from remediator.remediation.proposing import Proposer
 from remediator.remediation.runner import LEASE, Runner
@@ -51,6 +61,7 @@ class Ports:
     clock: Clock
     queries: Queries | None = None
     silences: Silences | None = None
+    changes: ChangeRecords | None = None
     http: HttpProbe | None = None
     reach: Mapping[str, Reachable] = field(default_factory=dict)
     """Ways to people, by the name that they know it by."""
@@ -62,6 +73,10 @@ class Settings:
 
     policy: Policy = field(default_factory=Policy)
     routes: Routes = field(default_factory=Routes)
+    severities: Severities = field(default_factory=Severities)
+    quiet_hours: QuietHours | None = None
+    escalation: Escalation | None = None
+    """None = no ladders: who is called next is the pager's own matter."""
     label_rules: LabelRules = field(default_factory=LabelRules)
     metric_labels: MetricLabels = field(default_factory=MetricLabels)
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -69,7 +84,14 @@ class Settings:
     calendars: Callable[[], KnownCalendars] = no_calendars
     instance: str = ""
     console: str = ""
+    beside: Beside = field(default_factory=Beside)
+    """Kubernetes Events and Grafana."""
+    interactive: bool = False
+    """Whether clicks in chat reach us."""
+    notes: IncidentNotes | None = None
+    """What is written on the pager's incidents."""
     lease: timedelta = LEASE
+    break_glass: BreakGlass | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +107,12 @@ class Core:
     verifier: Verifier
     effector: Effector
     teller: Teller
+    pictures: Pictures
     aiming: Aiming
     actions: Mapping[str, Action[Any]]
+    glass: Glass | None = None
+    """None = nobody may break it."""
+    ladders: Ladders | None = None
 
 
 def assemble(
@@ -128,6 +154,7 @@ def assemble(
         projects=settings.projects,
         reach=Reach(ports.reach, ports.clock).channels,
         calendars=settings.calendars,
+        changes=ports.changes,
     )
     chooser = Chooser(
         catalog=catalog,
@@ -153,6 +180,17 @@ def assemble(
         clock=ports.clock,
     )
     effector = Effector(ports.clusters, ports.journal, ports.clock, facts.closes_at)
+    glass = None
+    if settings.break_glass is not None:
+
+        def lasting(name: str) -> bool | None:
+            return bool(getattr(found[name], "changes_data", False)) if name in found else None
+
+        protected = settings.policy.protected_namespaces
+        glass = Glass(
+            settings=settings.break_glass,
+            objection=lambda r: objection(r, protected=protected, changes_data=lasting),
+        )
     teller = Teller(
         journal=ports.journal,
         routes=settings.routes,
@@ -160,7 +198,29 @@ def assemble(
         instance=settings.instance,
         console=settings.console,
         channels={project.name: project.channels for project in settings.projects},
+        beside=settings.beside,
+        interactive=settings.interactive,
+        notes=settings.notes,
+        glass=glass,
+        company=Company(
+            journal=ports.journal,
+            routes=settings.routes,
+            severities=settings.severities,
+            quiet=settings.quiet_hours,
+            climbs=settings.escalation is not None,
+        ),
     )
+    ladders = None
+    if settings.escalation is not None:
+        ladders = Ladders(
+            journal=ports.journal,
+            clock=ports.clock,
+            settings=settings.escalation,
+            routes=settings.routes,
+            stories=teller.stories,
+            new_id=ids,
+            on_told=on_told,
+        )
     runner = Runner(
         holder=holder,
         journal=ports.journal,
@@ -209,6 +269,16 @@ def assemble(
         verifier=verifier,
         effector=effector,
         teller=teller,
+        pictures=Pictures(
+            journal=ports.journal,
+            verifier=verifier,
+            teller=teller,
+            routes=settings.routes,
+            clock=ports.clock,
+            on_told=on_told,
+        ),
         aiming=aiming,
         actions=found,
+        glass=glass,
+        ladders=ladders,
     )

@@ -113,8 +113,15 @@ def completes_quorum(d: Draft) -> bool:
     """With this yes, enough distinct people agreed to this digest. The requester does not count."""
     if not for_this_digest(d) or d.r.spec is None:
         return False
-    people = {c.who for c in d.r.consents if c.digest == d.r.digest} | {d.event.who}
+    if d.event.break_glass:
+        return True
+    people = {c.who for c in d.r.standing(d.now)} | {d.event.who}
     return len(people) >= d.r.spec.approval.quorum
+
+
+def taken(d: Draft) -> bool:
+    """A person has the episode."""
+    return bool(d.event.taken)
 
 
 def quiet(d: Draft) -> bool:

@@ -86,6 +86,12 @@ class Approved:
     who: str
     digest: str
     via: str = "cli"
+    account: str = ""
+    by: str = ""
+    break_glass: str = ""
+    """The reason for which it alone is enough; see `Consent` for these three."""
+    change: str = ""
+    """The number of the change that it is done under."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +100,18 @@ class Rejected:
 
     who: str
     why: str = ""
+    via: str = ""
+    account: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snoozed:
     who: str
     until: datetime
+    via: str = ""
+    account: str = ""
+    by: str = ""
 
 
 ActAnswer = Literal[
@@ -188,19 +200,10 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """A person took the episode (by hand, or the incident in PagerDuty): send nothing more."""
-
-    who: str
-
-    @property
-    def detail(self) -> str:
-        return f"taken by {self.who}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadlinePassed:
-    """The state's deadline is over. `abandoned` for `uncertain`: whether giving up proved that nothing can land."""
+    """The state's deadline is over. `taken`: by whom the episode is taken, empty = by nobody."""
+
+    taken: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +226,6 @@ Event = (
     | Watched
     | GateSampled
     | Joined
-    | Taken
     | DeadlinePassed
     | TimerFired
 )

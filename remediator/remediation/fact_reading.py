@@ -34,7 +34,7 @@ from remediator.playbooks.model import Mode, Playbook, TargetSpec
 from remediator.playbooks.params import InvalidParam
 from remediator.playbooks.projects import Project, UnknownProject, project_named
 from remediator.playbooks.templates import TemplateError
-from remediator.ports import Cluster, Silence, Silences
+from remediator.ports import ChangeRecord, ChangeRecords, Cluster, Silence, Silences
 from remediator.remediation.clock_watch import ClockWatch
 from remediator.remediation.condition_reading import ConditionReader
 from remediator.remediation.domain_reading import DomainReader
@@ -98,6 +98,7 @@ class FactReader:
         projects: Sequence[Project] = (),
         reach: Reach | None = None,
         calendars: Callable[[], KnownCalendars] = no_calendars,
+        changes: ChangeRecords | None = None,
     ) -> None:
         self._journal = journal
         self._clusters = clusters
@@ -111,6 +112,7 @@ class FactReader:
         self._projects = projects
         self._reach = reach
         self._calendars = calendars
+        self._changes = changes
 
     async def read(
         self, r: Remediation, proposals: Sequence[Proposal], records: Sequence[AlertRecord], now: datetime
@@ -148,6 +150,7 @@ class FactReader:
             protected_namespaces=self._policy.protected_namespaces,
             environments=self._environments(r, proposals, records),
             calendars=self._freezes(limits, notes),
+            change_record=await self._change(r, notes),
             fleet=fleet,
             unknown=notes.unknown,
             seen=notes.seen,
@@ -280,6 +283,23 @@ class FactReader:
     async def _channels(self, wanted: bool) -> tuple[Channel, ...]:
         """Asked only where it matters: before something disruptive is done by itself."""
         return await self._reach() if wanted and self._reach is not None else ()
+
+    async def _change(self, r: Remediation, notes: _Notes) -> ChangeRecord | None:
+        """What its system says of the change that was named with the approval."""
+        assert r.spec is not None
+        required = r.spec.approval.change == "required"
+        if self._changes is None:
+            if required:
+                notes.unknown["change_record"] = "change_gate is not configured"
+            return None
+        if not r.change:
+            return None
+        notes.saw("change system", "change_record")
+        try:
+            return await self._changes.change(r.change)
+        except CannotSee as exc:
+            notes.unknown["change_record"] = str(exc)
+            return None
 
     async def _fleet(self, r: Remediation, records: Sequence[AlertRecord], notes: _Notes) -> Fleet | None:
         assert r.spec is not None

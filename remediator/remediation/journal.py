@@ -18,7 +18,9 @@ from remediator.alerts.alert import Alert
 from remediator.guardrails.facts import Arrival, EffectiveLimits, Outcome, Pause, Run, Storm
 from remediator.guardrails.verdict import Verdict
 from remediator.objects import ObjectRef
-from remediator.people.outbox_rows import OutboxMessage
+from remediator.people.incidents import PagedIncident
+from remediator.people.ladder import Ladder
+from remediator.people.outbox_rows import Letters, OutboxMessage
 from remediator.ports import MessageRef, WriteRequest
 from remediator.remediation.draft import Decision
 from remediator.remediation.state import Remediation
@@ -62,6 +64,15 @@ class Episode:
     closed_at: datetime | None = None
     ladders: int = 0
     """Ladders that have ended with an effect."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message that nobody will get."""
+
+    channel: str
+    destination: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +230,14 @@ class Journal(Protocol):
         """Newest first, for people."""
         ...
 
+    async def episode_alerts(self) -> Mapping[str, tuple[AlertRecord, ...]]:
+        """What belongs to each open episode by its id, newest first, also what has been resolved meanwhile."""
+        ...
+
+    async def look_again(self, episode_id: str, now: datetime) -> int:
+        """What still fires, and ended only because a person had the episode, is decided anew. How many alerts."""
+        ...
+
     async def close_unsent(self, now: datetime, silent: timedelta) -> int:
         """Close open intervals that were not re-sent for longer than `silent`, but for undecided ones and those that a
         remediation is at work on. Returns how many."""
@@ -341,6 +360,38 @@ class Journal(Protocol):
         """It is over: what it held in its cluster is looked at again in turn. One transaction; False as above."""
         ...
 
+    async def ended(
+        self, since: datetime, until: datetime, limit: int, after: tuple[datetime, str] | None = None
+    ) -> tuple[Remediation, ...]:
+        """Those that ended in [since, until), oldest first; `after` = (ended_at, id) of the last one of the page
+        before."""
+        ...
+
+    async def count_ended(self, since: datetime, until: datetime) -> int: ...
+
+    async def waits(self, ids: Sequence[str]) -> Mapping[str, timedelta]:
+        """From the first time that people were asked to the first answer; where nobody answered it is left out."""
+        ...
+
+    async def dead_letters(self, since: datetime, until: datetime) -> tuple[DeadLetter, ...]:
+        """Messages that were given up then, newest first, at most 200."""
+        ...
+
+    async def open_ladders(self) -> tuple[Ladder, ...]:
+        """Those of episodes in which a person was needed and whose alerts are not gone yet."""
+        ...
+
+    async def ladders(self, episode_id: str) -> tuple[Ladder, ...]:
+        """All of an episode, also those that have ended; an open one is the last."""
+        ...
+
+    async def save_ladder(
+        self, ladder: Ladder, messages: Sequence[OutboxMessage], now: datetime, *, over: bool = False
+    ) -> bool:
+        """Begin it (version 0), change it or end it, with its messages, in one transaction. False, and nothing is
+        stored: another one of its episode is open, or somebody else has changed or ended it."""
+        ...
+
     async def episode(self, episode_id: str) -> Episode | None: ...
 
     async def quiet_episodes(self, now: datetime, quiet: timedelta) -> Mapping[str, Remediation | None]:
@@ -383,6 +434,10 @@ class Journal(Protocol):
         """The live ones."""
         ...
 
+    async def pause_ended(self, scope: str) -> datetime | None:
+        """When a pause of exactly this scope was ended last; None = none was, as far as is on record."""
+        ...
+
     # Observer -------------------------------------------------------------------------------------------------------
     async def revisions(self, cluster: str, workload_uid: str) -> tuple[Revision, ...]: ...
 
@@ -408,8 +463,28 @@ class Journal(Protocol):
 
     async def message_ref(self, key: str) -> MessageRef | None: ...
 
+    async def keys_of_message(self, ref: MessageRef) -> Sequence[str]:
+        """Which keys have this message as their main one now; none = it is not ours, or was succeeded."""
+        ...
+
+    async def paged_incident(self, key: str) -> PagedIncident | None:
+        """By the key that the pager knows it by; None when nothing was ever sent to it."""
+        ...
+
+    async def message_states(self, onces: Sequence[str]) -> Mapping[str, str]:
+        """`once` to what became of it (pending, sent, failed, superseded); one that was never stored is left out."""
+        ...
+
+    async def knows_key(self, key: str) -> bool:
+        """Whether something of this key was sent as a main message, or waits to be."""
+        ...
+
     async def outbox_pending(self) -> int:
         """Messages that wait to be sent."""
+        ...
+
+    async def letters(self, since: datetime) -> Sequence[Letters]:
+        """Every channel of the outbox that has rows waiting, or given up since then."""
         ...
 
     # Housekeeping ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from remediator.guardrails.verdict import Answer
+from remediator.guardrails.verdict import Answer, Verdict
+from remediator.people.severity import SHIPPED, Sev, gravest_of
 from remediator.remediation.conditions import (
     CONFLICT_WINDOW,
     judged,
@@ -64,8 +65,15 @@ def take_plan(d: Draft) -> None:
 
 
 def show_plan(d: Draft) -> None:
-    """For people who are looking at a proposal: the guards as they are now; the proposal itself stays."""
+    """For people who are looking at a proposal: the guards as they are now; the proposal itself stays. Its message is
+    brought up to date when another guard objects than before: a pause takes the button away."""
+    if _objectors(d.r.verdicts) != _objectors(d.event.verdicts):
+        d.tell(Notice.PROGRESS)
     d.set(verdicts=d.event.verdicts, reason=d.event.explanation)
+
+
+def _objectors(verdicts: tuple[Verdict, ...]) -> set[tuple[str, Answer]]:
+    return {(v.guardrail, v.answer) for v in verdicts if v.answer.rank > Answer.PASS.rank}
 
 
 def look_again_soon(d: Draft) -> None:
@@ -134,13 +142,26 @@ def propose_again(d: Draft) -> None:
     assert spec is not None
     expires = d.now + spec.approval.expires
     d.set(approval_expires=expires, deadline=expires, told=tuple(t for t in d.r.told if t != Notice.PROPOSED.value))
+    d.set(consents=())  # a yes of before the snooze is as old as the snooze was long
     d.tell(Notice.PROPOSED)
 
 
 def take_consent(d: Draft) -> None:
     given = tuple(c for c in d.r.consents if c.who != d.event.who)
-    consent = Consent(who=d.event.who, at=d.now, digest=d.event.digest, via=d.event.via)
-    d.set(consents=(*given, consent), reason=f"approved by {d.event.who}")
+    e = d.event
+    consent = Consent(
+        who=e.who,
+        at=d.now,
+        digest=e.digest,
+        via=e.via,
+        account=e.account,
+        by=e.by,
+        break_glass=e.break_glass,
+        change=e.change,
+    )
+    alone = f", who breaks the glass: {e.break_glass}" if e.break_glass else ""
+    under = f" under {e.change}" if e.change else ""
+    d.set(consents=(*given, consent), reason=f"approved by {e.who}{under}{alone}")
     d.tell(Notice.PROGRESS)
 
 
@@ -391,8 +412,8 @@ def take_alerts(d: Draft) -> None:
 
 
 def _severity_rank(severity: str) -> int:
-    order = ("", "none", "info", "warning", "error", "critical", "page")
-    return order.index(severity) if severity in order else 2
+    """Higher is graver; nothing said is below everything."""
+    return -list(Sev).index(gravest_of((severity,), SHIPPED)) if severity else -len(Sev)
 
 
 def say_quiet(d: Draft) -> None:
@@ -437,8 +458,11 @@ def say_succeeded(d: Draft) -> None:
     d.tell(Notice.SUCCEEDED)
 
 
-def take_person(d: Draft) -> None:
-    d.set(reason=f"taken by {d.event.who}")
+def leave_to_person(d: Draft) -> None:
+    """Somebody has the episode and knows: it is told, and nobody is called."""
+    held_for = f" Last: {d.r.reason}" if d.r.reason else ""
+    d.set(outcome=StepOutcome.TAKEN, reason=f"taken by {d.event.taken}.{held_for}")
+    d.tell(Notice.ENDED_BY_PERSON)
 
 
 def end(outcome: StepOutcome) -> Callable[[Draft], None]:

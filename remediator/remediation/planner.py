@@ -23,6 +23,7 @@ from remediator.guardrails.explain import explain
 from remediator.guardrails.order import ORDER, evaluate
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.objects import WORKLOADS, Object, ObjectRef, ref_of, uid_of
+from remediator.playbooks.durations import format_duration
 from remediator.playbooks.model import Mode, Playbook
 from remediator.ports import Clock, Cluster
 from remediator.remediation.conditions import final_verify
@@ -291,7 +292,7 @@ def _steps(spec: Playbook, proposals: Sequence[Proposal]) -> tuple[PlannedStep, 
         mine = [p for p in proposals if p.step == index]
         if not step.action:
             what = (
-                f"wait {step.wait}"
+                f"wait {format_duration(step.wait)}"
                 if step.wait is not None
                 else step.ask or f"check {step.check.kind if step.check else ''}"
             )

@@ -19,6 +19,7 @@ from remediator.errors import JournalUnavailable
 from remediator.guardrails import storm
 from remediator.guardrails.explain import explain
 from remediator.guardrails.facts import EffectiveLimits
+from remediator.guardrails.pause import taker
 from remediator.guardrails.verdict import Answer, gravest
 from remediator.objects import WORKLOADS, Object
 from remediator.people.outbox_rows import OutboxMessage
@@ -45,6 +46,7 @@ from remediator.remediation.journal import (
     ReserveRequest,
     StaleRemediation,
 )
+from remediator.remediation.pausing import taking
 from remediator.remediation.planner import Planner, subject_of
 from remediator.remediation.state import Remediation, State
 from remediator.remediation.storms import Storms
@@ -379,7 +381,8 @@ class Runner:
             return DeadlinePassed() if probed.answer == "cannot_see" else probed
         if r.state in (State.RESERVED, State.ACTING, State.UNDOING) and await self._effector.unanswered(r):
             return Acted(effect_id=r.effect_id, answer="uncertain", detail="no clear answer in time")
-        return DeadlinePassed()
+        pause = taking(r, await self._journal.pauses(self._clock.now()))
+        return DeadlinePassed(taken=taker(pause) if pause else "")
 
     async def _act(self, r: Remediation) -> Event:
         if r.undoing and r.undo_sent >= len(r.undo_left):

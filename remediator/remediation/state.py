@@ -76,6 +76,8 @@ class StepOutcome(StrEnum):
 
     NONE = ""
     HELD_TOO_LONG = "held_too_long"
+    TAKEN = "taken"
+    """A person has the episode: it ended by its deadline, and nobody else is called for it."""
     EXPIRED = "expired"
     NOT_STARTED = "not_started"
     REFUSED = "refused"
@@ -154,6 +156,14 @@ class Consent:
     at: datetime
     digest: str
     via: str = "cli"
+    account: str = ""
+    """The key of the account that said it, see people/account.py; `who` is the person that quorum counts."""
+    by: str = ""
+    """By what right: `on call in PSCHED1 (PagerDuty)`, `role sre`."""
+    break_glass: str = ""
+    """The reason for which this one yes stands for all that were needed; empty = it does not."""
+    change: str = ""
+    """The number of the change that it is done under; empty = none was named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +277,21 @@ class Remediation:
     def agreed(self) -> bool:
         """Enough different people have said yes to the digest that is on record."""
         quorum = self.spec.approval.quorum if self.spec else 1
-        return len({c.who for c in self.consents if c.digest == self.digest}) >= quorum
+        given = [c for c in self.consents if c.digest == self.digest]
+        return any(c.break_glass for c in given) or len({c.who for c in given}) >= quorum
+
+    def standing(self, now: datetime) -> tuple[Consent, ...]:
+        """Those that count: to the digest on record, and no older than a question lasts, also while a snooze keeps it
+        open for longer."""
+        if self.spec is None:
+            return ()
+        lasts = self.spec.approval.expires
+        return tuple(c for c in self.consents if c.digest == self.digest and now < c.at + lasts)
+
+    @property
+    def change(self) -> str:
+        """The number of the change that was named last with a yes to the digest on record."""
+        return next((c.change for c in reversed(self.consents) if c.change and c.digest == self.digest), "")
 
     @property
     def had_effect(self) -> bool:

@@ -29,7 +29,6 @@ from remediator.remediation.events import (
     Sampled,
     Snoozed,
     StepPlanned,
-    Taken,
     TimerFired,
     Watched,
 )
@@ -87,6 +86,8 @@ RULES: tuple[Rule, ...] = (
     Rule(UNPLANNED, PlanMade, None, RESERVED, (m.take_plan, m.reserve)),
     Rule(UNPLANNED, ReserveRefused, None, HELD, (m.hold,)),
     Rule((HELD, PLANNED), Watched, c.quiet, SUPERSEDED, (m.take_watch, m.say_quiet)),
+    # A person has the episode, which is a pause like any other until here: nothing climbs to somebody else.
+    Rule((HELD, PLANNED, AWAITING, SNOOZED, APPROVED), DeadlinePassed, c.taken, ESCALATED, (m.leave_to_person,)),
     Rule(
         (HELD, PLANNED),
         DeadlinePassed,
@@ -258,6 +259,7 @@ RULES: tuple[Rule, ...] = (
     Rule((WAITING,), Approved, c.both(c.asking, c.for_this_digest), None, (m.take_consent,)),
     Rule((WAITING,), Rejected, None, ESCALATED, (m.name_rejecter, END_STOPPED)),
     Rule((WAITING,), Watched, c.quiet, VERIFYING, (m.take_watch, m.verify_from_now)),
+    Rule((WAITING,), DeadlinePassed, c.taken, ESCALATED, (m.leave_to_person, m.refund_if_nothing_done)),
     Rule(
         (WAITING,),
         DeadlinePassed,
@@ -286,7 +288,6 @@ RULES: tuple[Rule, ...] = (
     Rule((UNDOING,), Acted, c.answer_is("changed", "refused", "deny", "hold"), ESCALATED, (END_UNDO_FAILED,)),
     Rule((UNDOING,), Sampled, c.undo_verified, ESCALATED, (m.end(StepOutcome.UNDONE),)),
     Rule((UNDOING,), Sampled, None, None, (m.look_at_undo_again,)),
-    Rule((UNDOING,), Taken, None, ESCALATED, (m.take_person, END_STOPPED)),
     Rule(
         (UNDOING,),
         DeadlinePassed,
@@ -297,9 +298,6 @@ RULES: tuple[Rule, ...] = (
     # Anywhere.
     Rule(UNFINISHED, Joined, None, None, (m.take_alerts,)),
     Rule((HELD, PLANNED, APPROVED), Watched, None, None, (m.take_watch,)),
-    Rule((RESERVED,), Taken, None, HELD, (m.take_person, m.give_back, m.hold)),
-    Rule((ACTING,), Taken, None, WAITING, (m.wait_for("person"),)),
-    Rule((AWAITING, SNOOZED, APPROVED, HELD, WAITING), Taken, None, None, (m.take_person,)),
 )
 
 

@@ -7,29 +7,45 @@ from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
+from remediator.guardrails.facts import Pause
+from remediator.guardrails.pause import taker
+from remediator.guardrails.scopes import episode_scope
+from remediator.people.beside import NOTHING_BESIDE, Beside, Effected, Scene, beside
+from remediator.people.changes import change_events
+from remediator.people.incidents import IncidentNotes
+from remediator.people.leads import broke_the_glass
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.routes import News, Routes, notices
 from remediator.people.story import ApprovalNote, EvidenceNote, Measure, Story, StoryAlert, Urgency
-from remediator.people.wording import ASKING, LEFT_ALONE, QUESTIONS, wording
+from remediator.people.wording import ASKING, LEFT_ALONE, QUESTIONS, TAKEN, wording
 from remediator.ports import Clock
+from remediator.remediation.altered import altered
+from remediator.remediation.break_glass import Glass
+from remediator.remediation.company import Company
 from remediator.remediation.draft import Decision, Notice
+from remediator.remediation.events import Approved, Event
 from remediator.remediation.evidence import Evidence
 from remediator.remediation.journal import AlertRecord, Journal
+from remediator.remediation.risk import arrows, plan_lines, risk_of
 from remediator.remediation.samples import CheckSample, SampleSet
-from remediator.remediation.state import Remediation, State
+from remediator.remediation.state import Remediation, State, StepOutcome
 
 SHOWN_ALERTS = 20
 NAMED_ALERTS = 3
 """Of each remediation, where there are many."""
 ALERTS_AT_ONCE = 300
+EVIDENCE = "evidence"
+"""Type of the journal notes that carry what was collected: `title`, `text` (a count, a reason) and `log`."""
 BESIDE = frozenset({State.DENIED, State.HELD, State.SUGGESTED, State.SUPERSEDED})
 """Nothing was done in these, so they must not take the place of one of the same incident that is under way."""
+NEEDS_PEOPLE = frozenset({State.AWAITING_APPROVAL, State.SNOOZED})
 NOT_UNDER_WAY = frozenset({State.RECEIVED, State.PLANNED, State.HELD})
 
 
 class Teller:
     """`instance` says which installation speaks, `console` is where a remediation can be looked at, `channels` are
-    those of each project."""
+    those of each project, `interactive` whether clicks in chat reach us, `notes` what is written on the pager's
+    incidents."""
 
     def __init__(
         self,
@@ -40,25 +56,60 @@ class Teller:
         instance: str = "",
         console: str = "",
         channels: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        interactive: bool = False,
+        beside: Beside = NOTHING_BESIDE,
+        notes: IncidentNotes | None = None,
+        glass: Glass | None = None,
+        company: Company | None = None,
     ) -> None:
+        self._company = company or Company(journal=journal, routes=routes)
+        self._glass = glass
+        self._notes = notes
         self._journal = journal
         self._routes = routes
         self._clock = clock
         self._instance = instance
         self._console = console.rstrip("/")
         self._channels = channels
+        self._interactive = interactive
+        self._beside = beside
 
     async def __call__(self, decision: Decision) -> Sequence[OutboxMessage]:
         """Raises: JournalUnavailable."""
-        r = decision.remediation
-        if not decision.notices or not wording(told_as(r)).told:
+        r, effects = decision.remediation, altered(decision)
+        told = bool(decision.notices) and wording(told_as(r)).told
+        if not told and not effects:
             return ()
         records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
-        story = self._story(r, records, next_rung=decision.child)
-        messages = notices(story, _news(decision), self._routes)
+        story = await self._story(r, records, next_rung=decision.child)
+        changes = change_events(story, effects, self._routes.pagerduty)
+        if not told:
+            return changes
+        messages = await self._company.messages(story, _news(decision), r)
         if r.state in BESIDE and await self._another_is_under_way(r):
             return [m for m in messages if not await self._speaks_over(m)]
-        return messages
+        messages = (*messages, *changes, *await self._noted(story, _news(decision)))
+        return (*messages, *beside(story, scene_of(decision), self._beside), *self._broken(story, decision.event))
+
+    def _broken(self, story: Story, event: Event) -> Sequence[OutboxMessage]:
+        """The leads hear of it when somebody breaks the glass."""
+        if self._glass is None or not isinstance(event, Approved) or not event.break_glass:
+            return ()
+        return broke_the_glass(story, event.who, event.by, event.break_glass, self._glass.settings.leads)
+
+    async def refresh(self, r: Remediation) -> None:
+        """Brings what is shown of it up to date, without a sound. Raises: JournalUnavailable."""
+        if not wording(told_as(r)).told:
+            return
+        records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
+        shown = [m for m in notices(await self._story(r, records), News.DETAIL, self._routes) if m.kind == "update"]
+        if r.state in BESIDE and await self._another_is_under_way(r):
+            shown = [m for m in shown if not await self._speaks_over(m)]
+        await self._journal.store_messages(shown, self._clock.now())
+
+    async def _noted(self, story: Story, news: News) -> Sequence[OutboxMessage]:
+        """Raises: JournalUnavailable."""
+        return await self._notes(story, news) if self._notes else ()
 
     async def _another_is_under_way(self, r: Remediation) -> bool:
         others = await self._journal.unfinished(r.cluster, r.root) if r.root else ()
@@ -70,19 +121,50 @@ class Teller:
         Where nothing was posted yet nothing is replaced, and a reply would have no thread.
         """
         if message.kind == "event":
-            return bool(message.payload["event_action"] == "resolve")
+            return bool(message.payload.get("event_action") == "resolve")
         return message.kind == "update" and await self._journal.message_ref(message.key) is not None
 
     async def cleared(self, r: Remediation) -> Sequence[OutboxMessage]:
         """After an ending that was not a success all alerts of the episode are over. Raises: JournalUnavailable."""
         records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
         over = max((a.resolved_at for a in records if a.resolved_at is not None), default=self._clock.now())
-        return notices(replace(self._story(r, records), cleared_at=over), News.CLEARED, self._routes)
+        story = replace(await self._story(r, records), cleared_at=over)
+        return (*await self._company.messages(story, News.CLEARED, r), *await self._noted(story, News.CLEARED))
 
-    def _story(self, r: Remediation, records: Sequence[AlertRecord], *, next_rung: str = "") -> Story:
-        now = self._clock.now()
-        story = story_of(r, records, now, next_rung=next_rung, instance=self._instance, console=self._console)
-        return replace(story, channels=self._channels.get(r.project, ()))
+    async def _story(self, r: Remediation, records: Sequence[AlertRecord], *, next_rung: str = "") -> Story:
+        """Raises: JournalUnavailable."""
+        pauses = await self._journal.pauses(self._clock.now())
+        return await self._company.with_ladder(self._told(r, records, pauses, next_rung=next_rung))
+
+    def _told(
+        self, r: Remediation, records: Sequence[AlertRecord], pauses: Sequence[Pause], *, next_rung: str = ""
+    ) -> Story:
+        now, scope = self._clock.now(), episode_scope(r.episode)
+        return replace(
+            story_of(r, records, now, next_rung=next_rung, instance=self._instance, console=self._console),
+            channels=self._channels.get(r.project, ()),
+            sev=self._company.sev(r, records).value,
+            interactive=self._interactive,
+            taken_by=next((taker(pause) for pause in pauses if pause.scope == scope), ""),
+            break_glass_offered=self._glass is not None and offers_glass(r, self._glass),
+        )
+
+    async def whole(self, r: Remediation) -> Story:
+        """All that is on record about one, as it would be told now. Raises: JournalUnavailable."""
+        records, history = await self._journal.alerts(r.alerts[:SHOWN_ALERTS]), await self._journal.history(r.id)
+        notes = [e for e in history if e.type == EVIDENCE]
+        return replace(
+            await self._story(r, records),
+            evidence=tuple(
+                EvidenceNote(title=str(e.data.get("title") or e.reason), text=str(e.data.get("text", "")))
+                for e in notes
+            ),
+            timeline=tuple(
+                f"{e.at:%H:%M:%S} {e.to_state.replace('_', ' ')}" + (f": {arrows(e.reason)}" if e.reason else "")
+                for e in history
+                if e.type != EVIDENCE and e.from_state != e.to_state
+            ),
+        )
 
     async def stories(self, several: Sequence[Remediation]) -> list[Story]:
         """Each as it would be told now, with its first alerts, for a message about all of them. Raises:
@@ -92,14 +174,30 @@ class Teller:
         for start in range(0, len(wanted), ALERTS_AT_ONCE):
             found = await self._journal.alerts(wanted[start : start + ALERTS_AT_ONCE])
             records |= {record.id: record for record in found}
-        return [self._story(r, [records[a] for a in r.alerts[:NAMED_ALERTS] if a in records]) for r in several]
+        pauses = await self._journal.pauses(self._clock.now()) if several else ()
+        return [self._told(r, [records[a] for a in r.alerts[:NAMED_ALERTS] if a in records], pauses) for r in several]
 
     async def evidence(self, r: Remediation, evidence: Sequence[Evidence]) -> None:
         """What was collected, as a reply in the thread. Raises: JournalUnavailable."""
         records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
         notes = [EvidenceNote(title=e.title, text=e.summary or e.error, log=e.text) for e in evidence]
-        story = replace(self._story(r, records), evidence=tuple(notes))
-        await self._journal.store_messages(notices(story, News.EVIDENCE, self._routes), self._clock.now())
+        story = replace(await self._story(r, records), evidence=tuple(notes))
+        messages = (*notices(story, News.EVIDENCE, self._routes), *await self._noted(story, News.EVIDENCE))
+        await self._journal.store_messages(messages, self._clock.now())
+
+
+def scene_of(decision: Decision) -> Scene | None:
+    """What this transition did to which object; None where nothing was done by then."""
+    before, r = decision.before, decision.remediation
+    if r.plan is None or not r.done:
+        return None
+    return Scene(
+        target=r.plan.target,
+        uid=r.plan.uid,
+        effects=tuple(Effected(id=d.effect_id, summary=d.summary) for d in r.done[len(before.done) :]),
+        acted_at=r.done[0].at,
+        verdict=r.state is not before.state and (r.ended or r.state is State.INCONCLUSIVE),
+    )
 
 
 def _news(decision: Decision) -> News:
@@ -118,9 +216,17 @@ def told_as(r: Remediation) -> str:
     """The state as people are told it: a question is no mere wait, and without an approval none can be void."""
     if question(r):
         return ASKING
+    if r.outcome is StepOutcome.TAKEN:
+        return TAKEN
     if r.state is State.CANCELLED and not r.consents:
         return LEFT_ALONE
     return r.state.value
+
+
+def offers_glass(r: Remediation, glass: Glass) -> bool:
+    """Whether one person could approve it alone who otherwise could not."""
+    waits = r.state in NEEDS_PEOPLE or bool(question(r))
+    return waits and not r.agreed and not glass.objection(r)
 
 
 def question(r: Remediation) -> str:
@@ -158,13 +264,18 @@ def story_of(
         state=told_as(r),
         step=r.step,
         headline=headline(r),
-        explanation=question(r) or r.reason,
+        explanation=question(r) or (_why_this(r) if r.state in NEEDS_PEOPLE else arrows(r.reason)),
         severity=r.severity,
+        environment=r.environment,
+        project=r.project,
         alerts=tuple(_alert(a) for a in records),
+        because=r.because,
         diff=diff_lines(r),
+        plan=plan_lines(r.plan),
+        risk=risk_of(r.plan),
         verdicts=r.verdicts,
         measures=measures(r),
-        undo=r.plan.undo_text if r.plan else "",
+        undo=arrows(r.plan.undo_text) if r.plan else "",
         approval=_approval(r),
         outcome=r.outcome.value,
         next_rung=next_rung,
@@ -174,7 +285,20 @@ def story_of(
         now=now,
         deadline=r.deadline,
         page_urgency=_page_urgency(r),
+        digest=r.digest,
+        snoozed_by=r.reason.removeprefix("snoozed by ").rpartition(" until ")[0] if _is_snoozed(r) else "",
     )
+
+
+def _is_snoozed(r: Remediation) -> bool:
+    return r.state is State.SNOOZED and r.reason.startswith("snoozed by ")
+
+
+def _why_this(r: Remediation) -> str:
+    """Why this playbook is proposed for this target; what the guards say stands below it."""
+    description = r.spec.description.strip() if r.spec else ""
+    chosen = f"Target by {r.because}." if r.because else ""
+    return " ".join(text for text in (description, chosen) if text) or r.reason
 
 
 def headline(r: Remediation) -> str:
@@ -188,7 +312,7 @@ def headline(r: Remediation) -> str:
         return f"{r.playbook} {target}"
     first = actions[0]
     more = f" (+{len(actions) - 1} more steps)" if len(actions) > 1 else ""
-    return f"{first.action.replace('_', ' ')} {target}: {first.summary}{more}"
+    return arrows(f"{first.action.replace('_', ' ')} {target}: {first.summary}{more}")
 
 
 def diff_lines(r: Remediation) -> tuple[str, ...]:
@@ -199,7 +323,7 @@ def diff_lines(r: Remediation) -> tuple[str, ...]:
         number = f"{index + 1}. " if len(r.plan.steps) > 1 else ""
         lines.append(f"{number}{step.summary}")
         lines += [f"   {note}" for note in step.notes]
-    return tuple(lines)
+    return tuple(arrows(line) for line in lines)
 
 
 def measures(r: Remediation) -> tuple[Measure, ...]:
@@ -240,6 +364,9 @@ def _approval(r: Remediation) -> ApprovalNote | None:
         quorum=r.spec.approval.quorum,
         expires_at=r.approval_expires,
         approved_by=tuple(c.who for c in r.consents),
+        approved_at=max((c.at for c in r.consents), default=None),
+        rights={c.who: c.by for c in r.consents if c.by},
+        alone=next((c.break_glass for c in r.consents if c.break_glass), ""),
         rejected_by=r.reason.removeprefix("rejected by ").partition(":")[0] if r.state is State.REJECTED else "",
     )
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from remediator.actions.view import View
 from remediator.errors import ReadError
 from remediator.objects import WORKLOADS, Object, ObjectRef, uid_of
+from remediator.people.graph import Graph, Mark
 from remediator.playbooks.model import Check
 from remediator.playbooks.templates import expander
 from remediator.ports import Clock, Cluster, Queries
@@ -15,6 +16,7 @@ from remediator.remediation.checks.base import CheckContext, CheckTarget, HttpPr
 from remediator.remediation.conditions import final_verify, verify_of
 from remediator.remediation.events import GateSampled, Watched
 from remediator.remediation.evidence import Evidence, collect_all
+from remediator.remediation.graphs import measure, wanted_graphs
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.judge import is_worse
 from remediator.remediation.samples import SampleSet
@@ -88,6 +90,18 @@ class Verifier:
         wanted = tuple(Check(kind=c.kind, args=c.args) for c in r.spec.collect)
         view = await self._view_for(r, wanted)
         return await collect_all(r.spec.collect, self._context(r, records, targets, since=None, view=view))
+
+    async def graphs(self, r: Remediation, marks: Sequence[Mark], since: datetime | None) -> tuple[Graph, ...]:
+        """What the playbook watches, drawn as data, up to now. Raises: JournalUnavailable."""
+        wanted = wanted_graphs(r.spec) if r.spec and self._queries is not None else ()
+        if not wanted:
+            return ()
+        records = await self._journal.alerts(r.alerts)
+        texts = tuple(Check(kind="graph", args={**w.args, "success": w.success, "failure": w.failure}) for w in wanted)
+        view = await self._view_for(r, texts)
+        context = self._context(r, records, self._targets(r), since=None, view=view)
+        subject = f"{r.target or r.root}, cluster {r.cluster}"
+        return await measure(wanted, context, playbook=r.playbook, subject=subject, marks=marks, since=since)
 
     async def gate(self, r: Remediation) -> GateSampled:
         """A `check` step, asked once. Raises: JournalUnavailable."""

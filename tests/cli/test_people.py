@@ -12,7 +12,7 @@ from rich.console import Console
 
 from remediator import views
 from remediator.cli.screen import plain, print_table
-from remediator.remediation.events import Rejected
+from remediator.remediation.events import Approved, Rejected
 from remediator.remediation.state import State
 from tests.cli.conftest import Run
 from tests.http.harness import DIGEST, World, alert, source, webhook
@@ -337,3 +337,39 @@ class TestLooking:
         assert "OWNER" in (await run("playbooks", COLUMNS="140")).stdout
         assert "scale-api" in result.stdout
         assert json.loads((await run("playbooks", "-o", "json")).stdout)["playbooks"][0]["name"] == "scale-api"
+
+
+class TestTaking:
+    async def test_take_show_give_back(self, world: World, run: Run) -> None:
+        r = await world.proposed()
+        result = await run("take", "r-1", role="operator")
+        assert (result.exit_code, printed(result)) == (
+            0,
+            f"Taken by the-operator (CLI): nothing more is sent for {r.episode} until it is given back.",
+        )
+        said = printed(await run("remediations", "show", "r-1"))
+        assert f"taken by the-operator (CLI) remediator give-back {r.episode}" in said
+        refused = await run("approve", "r-1", "--yes")
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "taken by the-operator (CLI); r-1 can be looked at, not approved" in " ".join(refused.stderr.split())
+        result = await run("give-back", r.episode, role="operator")
+        assert "goes on by itself" in printed(result)
+        assert (await run("approve", "r-1", "--yes")).exit_code == 0
+
+    async def test_what_is_not_there(self, run: Run) -> None:
+        result = await run("take", "r-9")
+        assert (result.exit_code, "no remediation and no episode is called 'r-9'" in result.stderr) == (1, True)
+
+
+class TestBreakingTheGlass:
+    async def test_where_it_is_not_configured(self, world: World, run: Run) -> None:
+        await world.proposed()
+        result = await run("approve", "r-1", "--yes", "--break-glass", "checkout is down, nobody answers")
+        assert (result.exit_code, "not configured here" in result.stderr) == (1, True)
+
+    async def test_it_is_seen(self, world: World, run: Run) -> None:
+        r = await world.proposed(spec=playbook(mode="approve", approval={"quorum": 2}))
+        why = "checkout is down, nobody answers"
+        yes = Approved(who="ann", digest=r.digest, by="on call in PSCHED1 (PagerDuty)", break_glass=why)
+        await world.mover.apply_from_person("r-1", yes)
+        assert f"glass broken: {why}" in printed(await run("remediations", "show", "r-1"))

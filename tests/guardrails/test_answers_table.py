@@ -34,7 +34,7 @@ from remediator.guardrails.verdict import Answer, Verdict
 from remediator.playbooks.model import Mode
 from remediator.playbooks.projects import Project
 from remediator.playbooks.windows_model import Window, Windows
-from remediator.ports import Silence
+from remediator.ports import ChangeRecord, Silence
 from tests.actions.make import NOW, deployment, hash_of, hpa, owner, pdb, pod, replicaset
 from tests.guardrails.make import (
     HOUR,
@@ -64,6 +64,11 @@ GOOD = Revision(workload_uid="uid-deployment-api", template_hash=hash_of("shop/a
 OPERATED = deployment(metadata={"ownerReferences": owner({**hpa(), "apiVersion": "x/v1", "kind": "Shop"})})
 BUSY = run("r-x", ended=None)
 STORM = tuple(Arrival(target_key=f"t{n}", at=NOW - n * timedelta(seconds=10)) for n in range(7))
+
+CHANGED = playbook(approval={"change": "required"})
+CHANGE = ChangeRecord(
+    number="CHG1", found=True, state="being implemented", ready=True, starts_at=NOW - HOUR, ends_at=NOW + HOUR
+)
 
 
 def silence(*matchers: str) -> Silence:
@@ -111,6 +116,12 @@ CASES: Mapping[str, Mapping[Answer, Facts]] = {
         ASK: facts(limits=mode(Mode.APPROVE)),
         SUGGEST: facts(limits=mode(Mode.SUGGEST)),
         DENY: facts(environments=frozenset({"staging", "production"})),
+    },
+    "change_gate": {
+        NA: facts(),
+        PASS: facts(playbook=CHANGED, approved=True, change_record=CHANGE),
+        ASK: facts(playbook=CHANGED),
+        HOLD: facts(playbook=CHANGED, approved=True),
     },
     "storm": {
         PASS: facts(),

@@ -21,6 +21,7 @@ SHIPPED = (
     "project",
     "protect",
     "mode",
+    "change_gate",
     "windows",
     "storm",
     "blockers",

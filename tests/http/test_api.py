@@ -20,6 +20,7 @@ ROUTES: tuple[tuple[str, str, dict[str, Any] | None, str], ...] = (
     ("GET", "/alerts", None, "viewer"),
     ("GET", "/remediations", None, "viewer"),
     ("GET", "/remediations/r-1", None, "viewer"),
+    ("GET", "/handover", None, "viewer"),
     ("GET", "/playbooks", None, "viewer"),
     ("GET", "/pauses", None, "viewer"),
     ("POST", "/explain", {"labels": {"alertname": "A"}}, "viewer"),
@@ -27,8 +28,10 @@ ROUTES: tuple[tuple[str, str, dict[str, Any] | None, str], ...] = (
     ("DELETE", "/pauses?scope=everything", None, "operator"),
     ("DELETE", "/pauses/p-1", None, "operator"),
     ("POST", "/remediations/r-1/approve", {}, "approver"),
-    ("POST", "/remediations/r-1/reject", {}, "approver"),
+    ("POST", "/remediations/r-1/reject", {}, "operator"),
     ("POST", "/remediations/r-1/snooze", {"for": "5m"}, "approver"),
+    ("POST", "/episodes/e-1/take", {}, "operator"),
+    ("POST", "/episodes/r-1/give-back", {}, "operator"),
 )
 
 
@@ -439,3 +442,32 @@ class TestExplaining:
         document = {"labels": {"alertname": "A"}, "cluster": "mars"}
         answer = await client.post(f"{API}/explain", json=document, headers=as_("viewer"))
         assert (answer.status, (await answer.json())["detail"]) == (400, "no cluster is called 'mars'")
+
+
+class TestTaking:
+    async def test_take_and_give_back_by_either_id(self, world: World, client: Client) -> None:
+        r = await world.proposed()
+        for first, second in ((r.id, r.episode), (r.episode, r.id)):
+            answer = await client.post(f"{API}/episodes/{first}/take", headers=as_("operator"))
+            assert (answer.status, (await answer.json())["episode"]) == (200, r.episode)
+            (pause,) = (await (await client.get(f"{API}/pauses", headers=as_("viewer"))).json())["pauses"]
+            assert (pause["said"], pause["lifted_by"]) == (
+                "taken by the-operator (API)",
+                f"remediator give-back {r.episode}",
+            )
+            answer = await client.post(f"{API}/episodes/{second}/give-back", headers=as_("operator"))
+            assert answer.status == 200
+        answer = await client.post(f"{API}/episodes/{r.id}/give-back", headers=as_("operator"))
+        assert (answer.status, (await answer.json())["detail"]) == (409, f"nobody has taken {r.episode}")
+
+    async def test_a_word_too_many_is_refused(self, world: World, client: Client) -> None:
+        await world.proposed()
+        answer = await client.post(f"{API}/episodes/r-1/take", json={"for": "2h"}, headers=as_("operator"))
+        assert answer.status == 400
+        assert await world.journal.pauses(NOW) == ()
+
+    async def test_breaking_the_glass_where_it_is_not_configured(self, world: World, client: Client) -> None:
+        await world.proposed()
+        body = {"break_glass": "checkout is down, nobody answers"}
+        answer = await client.post(f"{API}/remediations/r-1/approve", json=body, headers=as_("admin"))
+        assert (answer.status, (await answer.json())["next"]) == (403, "approvals.break_glass in the configuration")

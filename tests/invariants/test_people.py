@@ -31,6 +31,8 @@ from tests.invariants.given import (
     scale_to,
     with_guard,
 )
+from tests.people.approvals.test_deciding import GLASS, desk
+from tests.support.accounts import slack, token
 from tests.support.world import World, restart_playbook
 
 # --- 14 --------------------------------------------------------------------------------------------------------------
@@ -140,13 +142,49 @@ async def test_14_only_who_may() -> None:
             async with await client.post(path, headers=headers, json={}) as answer:
                 assert answer.status == status
     with pytest.raises(NotAllowed):
-        await world.service.approve(r.id, "the-approver")
+        await world.service.approve(r.id, token("the-approver"))
     after = await world.journal.get(r.id)
     assert after is not None
     assert after.consents == ()
     await world.journal.pause("everything", "bob", "", None, world.clock.now())
     with pytest.raises(NotNow):
-        await world.service.approve(r.id, "ann")
+        await world.service.approve(r.id, token("ann"))
+
+
+async def test_14_a_person_is_one_and_what_cannot_be_read_lets_nobody_in() -> None:
+    """Two accounts of one person are one yes, whoever asked for it is excluded with both, and a schedule that cannot be
+    read proves nothing. More: tests/people/approvals."""
+    at = await desk(approval={"quorum": 2, "approvers": ["oncall:pagerduty/PSCHED1", "person:bob"]})
+    await at.service.approve("r-1", slack("U0ANN"))
+    await at.service.approve("r-1", token("ann"))
+    assert (await at.r()).state is State.AWAITING_APPROVAL
+    at.house.pagerduty.down = "PagerDuty answered 500"
+    at.world.clock.time += timedelta(seconds=61)
+    with pytest.raises(NotAllowed, match="PagerDuty answered 500"):
+        await at.service.approve("r-1", slack("U0CYD"))
+    await at.service.approve("r-1", slack("U0BOB"))
+    assert (await at.r()).state is State.APPROVED
+
+    at = await desk(requester="ann")
+    for account in (slack("U0ANN"), token("ann")):
+        with pytest.raises(NotAllowed, match="ann asked for"):
+            await at.service.approve("r-1", account)
+
+
+async def test_14_nobody_alone_but_with_a_reason_and_never_for_what_lasts() -> None:
+    at = await desk(approval={"quorum": 2}, glass=GLASS)
+    await at.service.approve("r-1", slack("U0ANN"), break_glass="checkout is down and nobody answers")
+    assert [c.break_glass for c in (await at.r()).consents] == ["checkout is down and nobody answers"]
+    never: tuple[dict[str, Any], ...] = (
+        {"steps": [{"action": "drop_table"}]},
+        {"protected": ["shop"]},
+        {"glass": None},
+    )
+    for changes in never:
+        at = await desk(**{"approval": {"quorum": 2}, "glass": GLASS, **changes})
+        with pytest.raises(NotAllowed):
+            await at.service.approve("r-1", slack("U0ANN"), break_glass="checkout is down and nobody answers")
+        assert (await at.r()).consents == ()
 
 
 # --- 18 --------------------------------------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ from remediator.errors import EffectError, InvalidConfig, ReadError
 from remediator.guardrails import order
 from remediator.logs import set_up_logging
 from remediator.metrics import Metrics
+from remediator.people.carrier import Carrier
+from remediator.people.carriers.pagerduty import PagerDutyCarrier
+from remediator.people.carriers.slack import SlackCarrier
 from remediator.people.outbox import Outbox
 from remediator.ports import WriteRequest
 from remediator.remediation.runner import LEASE
@@ -329,7 +332,8 @@ async def _whole_run(config: Any, heard: io.StringIO, directory: Path) -> None:
             await world.alert()
             await world.run_for(60, step=5)
             await world.run_for(1200, step=100)
-            outbox = Outbox(world.journal, chat=chat, pagers={"shop": pager})
+            carriers: dict[str, Carrier] = {"slack": SlackCarrier(chat), "pagerduty": PagerDutyCarrier({"shop": pager})}
+            outbox = Outbox(world.journal, carriers)
             sent: list[Any] = []
             for channel in ("slack", "pagerduty"):
                 sent += await world.journal.due(channel, world.clock.now(), 100)

@@ -16,6 +16,7 @@ from remediator.guardrails import order
 from remediator.guardrails.answers import denies
 from remediator.guardrails.facts import Facts
 from remediator.guardrails.verdict import Answer, Verdict, gravest
+from remediator.people.carriers.slack import SlackCarrier
 from remediator.people.outbox import Outbox
 from remediator.ports import ChatError, MessageRef, Sample, Silence
 from remediator.remediation.state import State, StepOutcome
@@ -217,12 +218,12 @@ async def test_15_losing_a_dependency_causes_no_effect(lost: str, moment: str) -
         script.write(Reject(Unavailable("connection refused")), times=1_000_000)
     elif lost == "prometheus":
         found.down = True
-    outbox = Outbox(world.journal, chat=Silent() if lost == "slack" else None)  # type: ignore[arg-type]
+    outbox = Outbox(world.journal, {"slack": SlackCarrier(Silent())} if lost == "slack" else {})  # type: ignore[arg-type]
     for _ in range(60):
         world.cluster.advance(20)
         try:
             await world.turn()
-            await outbox.run_channel("slack", world.clock.now())
+            await outbox.run_once(world.clock.now())
         except JournalUnavailable:
             assert lost == "store"
     done = [bool(re.search(rb"/undo", entry.body)) for entry in world.cluster.audit[before:]]

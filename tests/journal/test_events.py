@@ -13,7 +13,7 @@ from remediator.adapters.sql import events as events_sql
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.remediation.decide import decide
 from remediator.remediation.draft import Notice
-from remediator.remediation.events import Chosen, PlanMade, Taken, Watched
+from remediator.remediation.events import Chosen, PlanMade, TimerFired, Watched
 from remediator.remediation.state import Remediation, State, StepOutcome
 from tests.journal.given import ME, MINUTE, SECOND, claimed, ended, moved, opened, reserved, to
 from tests.support.building import NOW, made, plan, playbook, verdict
@@ -93,7 +93,7 @@ async def test_a_duration_that_grew_is_no_news_and_a_number_that_changed_is(jour
     [
         pytest.param(lambda d: replace(d, notices=(Notice.PROGRESS,)), id="people are told"),
         pytest.param(lambda d: replace(d, release=True), id="locks are released"),
-        pytest.param(lambda d: replace(d, event=Taken(who="ann")), id="another kind of event"),
+        pytest.param(lambda d: replace(d, event=TimerFired()), id="another kind of event"),
     ],
 )
 async def test_a_recheck_with_consequences_is_a_line(journal: SqlJournal, change: Callable) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from sqlalchemy import update
 
 from remediator.adapters.sql.journal import SqlJournal
-from remediator.people.outbox_rows import OutboxStore
+from remediator.adapters.sql.schema import outbox
+from remediator.adapters.sql.values import to_us
+from remediator.people.outbox_rows import OutboxStore, Sending
 from remediator.remediation.journal import Journal, ReservationRefused, StaleRemediation
 from remediator.remediation.state import State
 from tests.journal.given import SECOND, ended, moved, opened, request, reserved, to
@@ -65,5 +66,17 @@ async def test_once_holds_across_transitions(journal: SqlJournal) -> None:
 async def test_a_later_row_of_a_key_waits_for_its_own_time_too(journal: SqlJournal) -> None:
     await journal.store_messages([message("first", kind="reply"), message("second", kind="reply")], NOW)
     first, second = await journal.due("slack", NOW, 9)
-    await journal.merge(replace(second, due_at=NOW + SECOND), [])
+    await journal._writer.control(
+        "later", lambda c: c.execute(update(outbox).where(outbox.c.id == second.id).values(due_at=to_us(NOW + SECOND)))
+    )
     assert [row.id for row in await journal.due("slack", NOW, 9)] == [first.id]
+
+
+async def test_a_new_process_takes_over_what_the_dead_one_was_sending(journal: SqlJournal) -> None:
+    await journal.store_messages([message()], NOW)
+    (row,) = await journal.due("slack", NOW, 9)
+    await journal.begin(Sending(row), "dead", NOW + 60 * SECOND, NOW)
+    assert await journal.due("slack", NOW, 9) == ()
+    await journal.takeover("new")
+    assert await journal.due("slack", NOW, 9) == (row,)
+    assert not await journal.sent(row.id, None, "another", NOW), "its word does not count"

@@ -25,7 +25,7 @@ from tests.journal.given import (
     to,
 )
 from tests.support.building import NOW
-from tests.support.outbox_contract import message
+from tests.support.outbox_contract import message, send
 
 
 async def _decided(journal: SqlJournal, *names: str) -> None:
@@ -143,7 +143,7 @@ async def test_sent_messages_go_after_a_week_but_once_is_once(journal: SqlJourna
     messages = [message(key="k1"), message(key="k2", once="page/e-1"), message(key="k3")]
     await journal.store_messages(messages, NOW)
     for row in (await journal.due("slack", NOW, 9))[:2]:
-        await journal.sent(row.id, None, NOW)
+        await send(journal, row, None, NOW)
     removed = await journal.purge(NOW + 8 * DAY)
     assert removed["outbox"] == 1
     await journal.store_messages([message(key="k2", once="page/e-1")], NOW + 8 * DAY)

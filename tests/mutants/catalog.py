@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.mutants import of_attempts, of_guards, of_people, of_proof, of_requests, of_rows, of_store
+from tests.mutants import of_approvers, of_attempts, of_guards, of_people, of_proof, of_requests, of_rows, of_store
 from tests.mutants.mutant import Mutant
 
 ALL: tuple[Mutant, ...] = (
@@ -13,6 +13,7 @@ ALL: tuple[Mutant, ...] = (
     *of_attempts.ALL,
     *of_rows.ALL,
     *of_people.ALL,
+    *of_approvers.ALL,
     *of_proof.ALL,
     *of_store.ALL,
 )

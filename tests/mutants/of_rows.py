@@ -142,8 +142,8 @@ ROWS = (
         "pause-of-the-playbook",
         "a pause of the playbook covers",
         "remediation.pausing:pause_scopes",
-        ", playbook_scope(r.playbook)]",
-        "]",
+        ", playbook_scope(r.playbook),",
+        ",",
         EFFECTOR + "::test_a_pause_of_anything_that_is_touched_covers",
         ONCE,
     ),
@@ -360,9 +360,12 @@ LIVES = (
         tables=(DECIDE, PEOPLE),
     ),
     Mutant(
-        name="nobody-takes-it",
-        gone="whoever takes it stops it",
-        changes=(NoRow("reserved on Taken"), NoRow("acting on Taken"), NoRow("undoing on Taken")),
+        name="taken-climbs-on",
+        gone="nobody else is called for what a person has taken",
+        changes=(
+            NoRow("held|planned|awaiting_approval|snoozed|approved on DeadlinePassed if taken"),
+            NoRow("waiting on DeadlinePassed if taken"),
+        ),
         tables=(DECIDE,),
     ),
     Mutant(

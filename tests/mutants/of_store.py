@@ -407,7 +407,7 @@ SECRETS = (
     cut(
         "chat-repeats-its-token",
         "only Slack's own words are told",
-        "adapters.slack:_from_answer",
+        "adapters.slack.errors:_from_answer",
         "if not _CODE.fullmatch(code):",
         "if False:",
         RECORD,

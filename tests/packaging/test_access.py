@@ -44,7 +44,8 @@ def test_exactly_what_the_actions_write() -> None:
     patched = {kind for action in BUILT_IN for kind in action.kinds}
     patched |= {"HorizontalPodAutoscaler" for action in BUILT_IN if "hpas" in action.needs}
     wanted = {("patch", *resource_of(kind)) for kind in patched}
-    assert rights(write) == wanted | {("create", "", "pods/eviction"), ("delete", "", "pods")}
+    events = {("create", "", "events"), ("patch", "", "events")}
+    assert rights(write) == wanted | events | {("create", "", "pods/eviction"), ("delete", "", "pods")}
 
 
 def test_nothing_is_granted_by_wildcard() -> None:
@@ -87,7 +88,13 @@ def test_a_service_account_with_the_chart_s_rights(control_plane: ControlPlane, 
         resource = f"{plural}.{group}" if group else plural
         assert all(may(me, verb, resource) for verb in ("get", "list", "watch")), kind
     writes = [("patch", f"{plural}.apps") for plural in ("deployments", "statefulsets", "daemonsets")]
-    writes += [("create", "pods/eviction"), ("delete", "pods"), ("patch", "horizontalpodautoscalers.autoscaling")]
+    writes += [
+        ("create", "events"),
+        ("patch", "events"),
+        ("create", "pods/eviction"),
+        ("delete", "pods"),
+        ("patch", "horizontalpodautoscalers.autoscaling"),
+    ]
     for verb, resource in writes:
         assert may(me, verb, resource, namespace), (verb, resource)
         assert not may(me, verb, resource, other), (verb, resource)

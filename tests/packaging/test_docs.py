@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from remediator.config import load_config
 from remediator.guardrails.order import NAMES, ORDER
 from remediator.guardrails.words import about
 from remediator.metrics import Metrics
+from remediator.playbook_tests.reading import read_cases
+from remediator.playbook_tests.running import run_case
 from remediator.playbooks.limits_table import LIMITS
 from remediator.playbooks.loader import load_playbook
 from remediator.playbooks.model import Playbook
@@ -33,7 +36,9 @@ PAGES = (
     ROOT / "playbooks/README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 )
-PLAYBOOK_PART, VALUES = "# part of a playbook", "# values.yaml"
+PLAYBOOK_PART, PLAYBOOK_TEST, VALUES = "# part of a playbook", "# a playbook test", "# values.yaml"
+CONFIG_PART = "# part of the configuration"
+SMALLEST_CONFIG: dict[str, Any] = {"sources": [{"name": "prod", "tokens": ["/etc/remediator/secrets/webhook/token"]}]}
 SMALLEST_PLAYBOOK: dict[str, Any] = {
     "name": "example",
     "match": {"alerts": ['alertname="Example"']},
@@ -81,7 +86,7 @@ def load(text: str) -> Playbook:
 @pytest.mark.parametrize("block", each("yaml"))
 def test_every_yaml_block_is_one_that_is_tried(block: Block) -> None:
     """A whole playbook, or a part that says of what."""
-    if block.text.startswith((PLAYBOOK_PART, VALUES)):
+    if block.text.startswith((PLAYBOOK_PART, PLAYBOOK_TEST, CONFIG_PART, VALUES)):
         return
     load(block.text)
 
@@ -93,6 +98,25 @@ def test_parts_of_playbooks_load(block: Block) -> None:
     rungs = [rung["playbook"] for rung in part.get("escalate", ()) if "playbook" in rung]
     load(yaml.safe_dump({**whole, **part}, sort_keys=False))
     assert all(re.fullmatch(r"[a-z-]+", rung) for rung in rungs)
+
+
+@pytest.mark.parametrize("block", each("yaml", CONFIG_PART))
+def test_parts_of_the_configuration_load(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "remediator.yaml"
+    # JSON, which is YAML: PyYAML would take the quotes from "08:00", and we want them.
+    path.write_text(json.dumps({**SMALLEST_CONFIG, **yaml.safe_load(block.text)}))
+    load_config(path, {})
+
+
+@pytest.mark.parametrize("block", each("yaml", PLAYBOOK_TEST))
+def test_playbook_tests_pass(block: Block, tmp_path: Path) -> None:
+    """They are about the first playbook of their page."""
+    playbook = next(b for b in blocks("yaml") if b.page == block.page)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "playbook.yaml").write_text(playbook.text)
+    (tmp_path / "tests/test.yaml").write_text(block.text)
+    for case in read_cases(tmp_path / "tests/test.yaml", load_actions()):
+        assert run_case(case, load_actions()).failures == ()
 
 
 @pytest.mark.controlplane

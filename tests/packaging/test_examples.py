@@ -26,6 +26,15 @@ from remediator.remediation.evidence import COLLECTORS
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "remediator.yaml"
 SHIPPED = ("playbooks",)
+PEOPLES = (
+    "people.slack_app.settings",
+    "people.routing",
+    "people.escalation",
+    "people.digests",
+    "people.quiet_hours",
+    "people.severity",
+)
+"""Modules with sections of the configuration."""
 
 
 def settings(model: type[BaseModel]) -> Iterator[str]:
@@ -38,7 +47,7 @@ def settings(model: type[BaseModel]) -> Iterator[str]:
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if annotation.__module__ == "remediator.config" or annotation.__module__.endswith("routes"):
+        if annotation.__module__ == "remediator.config" or annotation.__module__.endswith(PEOPLES):
             yield annotation
         return
     for inner in get_args(annotation):

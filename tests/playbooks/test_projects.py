@@ -143,7 +143,7 @@ class TestConfiguration:
             pytest.param([{"name": "shop", "playbooks": {}}], "neither folders nor config_maps", id="no playbooks"),
             pytest.param([{"name": "shop", "acitons": []}], "Extra inputs are not permitted", id="misspelt"),
             pytest.param(
-                [{"name": "shop", "approvers": ["ann"]}], "String should match", id="nobody who could approve"
+                [{"name": "shop", "approvers": ["ann"]}], "'ann' names nobody who could", id="nobody who could approve"
             ),
             pytest.param(
                 [{"name": "shop", "playbooks": {"config_maps": [{"namespaces": ["ops"], "labels": "!a"}]}}],

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 from remediator.actions.change import Evict, Patch
 from remediator.guardrails.facts import EffectiveLimits, Pause
 from remediator.guardrails.order import evaluate
+from remediator.guardrails.pause import taker
+from remediator.guardrails.scopes import episode_scope
 from remediator.guardrails.verdict import Answer, Verdict, gravest
 from remediator.playbooks.model import Mode
 from remediator.playbooks.windows_model import Window, Windows
@@ -41,6 +43,7 @@ from remediator.remediation.events import (
     TimerFired,
     Watched,
 )
+from remediator.remediation.pausing import taking
 from remediator.remediation.state import Candidate, Remediation, State, dump, load
 from tests.guardrails import make
 from tests.remediation.life_checks import Checks
@@ -209,8 +212,10 @@ class Life:
     def join(self, alert: str, severity: str) -> None:
         self.apply(Joined(alerts=(alert,), severity=severity))
 
-    def pause(self) -> None:
-        self.pauses = (Pause(id="p-1", scope="everything", who="ann", why="look", until=None, created_at=self.now),)
+    def pause(self, *, taken: bool = False) -> None:
+        """`taken`: a person takes the episode."""
+        scope = episode_scope(self.r.episode) if taken else "everything"
+        self.pauses = (Pause(id="p-1", scope=scope, who="ann", why="look", until=None, created_at=self.now),)
 
     def resume(self) -> None:
         """What may have waited for it is due at once."""
@@ -284,7 +289,8 @@ class Life:
             return self._probed(r, self.api.give_up(r.effect_id))
         if r.state in (State.RESERVED, State.ACTING, State.UNDOING) and self.api.unsettled(r.effect_id):
             return self._acted(r, "uncertain")
-        return DeadlinePassed()
+        pause = taking(r, self.pauses)
+        return DeadlinePassed(taken=taker(pause) if pause else "")
 
     def _work(self, r: Remediation) -> Event:
         match r.state:
@@ -336,6 +342,7 @@ class Life:
         limits = EffectiveLimits(mode=Mode.AUTO, mode_ceiling=Mode.AUTO, windows=windows)
         facts = make.facts(
             now=self.now,
+            episode_id=self.r.episode,
             limits=limits,
             pauses=self.pauses,
             unknown=unknown,

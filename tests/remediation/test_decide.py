@@ -26,7 +26,6 @@ from remediator.remediation.events import (
     Sampled,
     Snoozed,
     StepPlanned,
-    Taken,
     TimerFired,
     Watched,
 )
@@ -127,7 +126,16 @@ CASES: list[tuple[str, Remediation, Any, State]] = [
         S.AWAITING_APPROVAL,
     ),
     ("guards shown while waiting", awaiting(), made(Answer.HOLD), S.AWAITING_APPROVAL),
-    ("taken while waiting", awaiting(), Taken(who="ann"), S.AWAITING_APPROVAL),
+    ("nobody approved what ann has taken", awaiting(), DeadlinePassed(taken="ann"), S.ESCALATED),
+    ("between steps, and ann has taken it", two_steps(state=S.WAITING), DeadlinePassed(taken="ann"), S.ESCALATED),
+    ("held for what ann has taken", remediation(S.HELD), DeadlinePassed(taken="ann"), S.ESCALATED),
+    ("approved, and ann has taken it", APPROVED, DeadlinePassed(taken="ann"), S.ESCALATED),
+    (
+        "a snooze is over, and ann has taken it",
+        replace(awaiting(), state=S.SNOOZED),
+        DeadlinePassed(taken="ann"),
+        S.ESCALATED,
+    ),
     ("approved, quiet when planned again", APPROVED, made(plan_=plan(alerts_quiet_since=NOW)), S.SUPERSEDED),
     ("approved, a lock was faster", APPROVED, ReserveRefused(verdicts=(), explanation="x"), S.APPROVED),
     ("rejected", awaiting(), Rejected(who="ann"), S.REJECTED),
@@ -150,7 +158,6 @@ CASES: list[tuple[str, Remediation, Any, State]] = [
     ("reserved, somebody changed it", RESERVED, acted("changed"), S.CANCELLED),
     ("reserved, quiet", RESERVED, Watched(quiet_since=NOW), S.SUPERSEDED),
     ("reserved, not begun", RESERVED, DeadlinePassed(), S.PLANNED),
-    ("reserved, taken by a person", RESERVED, Taken(who="ann"), S.HELD),
     ("reserved, cannot see", RESERVED, acted("cannot_see"), S.RESERVED),
     # acting
     ("done, last effect", ACTING, acted("done"), S.VERIFYING),
@@ -191,7 +198,6 @@ CASES: list[tuple[str, Remediation, Any, State]] = [
         acted("refused", "r-1/0.1"),
         S.ESCALATED,
     ),
-    ("taken by a person", ACTING, Taken(who="ann"), S.WAITING),
     ("acting for too long", ACTING, DeadlinePassed(), S.UNCERTAIN),
     ("a late word about another effect", ACTING, acted("done", "r-1/9.9"), S.ACTING),
     # uncertain
@@ -316,7 +322,6 @@ CASES: list[tuple[str, Remediation, Any, State]] = [
         acted("paused", "r-1/undo.0"),
         S.ESCALATED,
     ),
-    ("undo taken by a person", replace(VERIFYING, state=S.UNDOING, undoing=True), Taken(who="ann"), S.ESCALATED),
     ("undo in time?", replace(VERIFYING, state=S.UNDOING, undoing=True), DeadlinePassed(), S.ESCALATED),
     (
         "undo happened after all",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from remediator.remediation.decide import decide
-from remediator.remediation.events import DeadlinePassed, Taken, Watched
+from remediator.remediation.events import DeadlinePassed, Watched
 from remediator.remediation.state import Done, State
 from tests.support.building import NOW, acted, plan, probed, remediation
 
@@ -20,7 +20,7 @@ def after(state: State, event: Any, **changes: Any) -> Any:
 
 @pytest.mark.parametrize(
     "event",
-    [acted("paused"), acted("hold"), acted("deny"), acted("changed"), DeadlinePassed(), Taken(who="ann")],
+    [acted("paused"), acted("hold"), acted("deny"), acted("changed"), DeadlinePassed()],
     ids=lambda event: getattr(event, "answer", type(event).__name__),
 )
 def test_what_was_only_reserved_is_given_back_whole(event: Any) -> None:

@@ -30,10 +30,6 @@ ASKED = (State.AWAITING_APPROVAL, State.SNOOZED)
 NOT_PRODUCED = {
     "reserved on Watched if quiet -> superseded": "nobody watches the alerts of what is reserved",
     "held|planned|approved on Watched -> stay": "in these states the runner watches only what is proven quiet",
-    "undoing on Taken -> escalated": "nothing says yet that a person took it",
-    "reserved on Taken -> held": "nothing says yet that a person took it",
-    "acting on Taken -> waiting": "nothing says yet that a person took it",
-    "awaiting_approval|snoozed|approved|held|waiting on Taken -> stay": "nothing says yet that a person took it",
 }
 """Rows that nothing in the service can reach today, and why. tests/remediation/test_decide.py has their examples."""
 
@@ -136,9 +132,12 @@ class Lives(RuleBasedStateMachine):
     def what_it_depends_on_goes_or_comes(self, up: bool) -> None:
         self.life.deps_up = up
 
-    @rule(paused=st.booleans())
-    def pauses_or_resumes(self, paused: bool) -> None:
-        (self.life.pause if paused else self.life.resume)()
+    @rule(paused=st.booleans(), taken=st.booleans())
+    def pauses_or_resumes(self, paused: bool, taken: bool) -> None:
+        if paused:
+            self.life.pause(taken=taken)
+        else:
+            self.life.resume()
 
     @rule(minutes=st.sampled_from((5, 30, 300)))
     def storm(self, minutes: int) -> None:
@@ -224,7 +223,7 @@ def _step(life: Life, rng: random.Random) -> None:
         case 3:
             life.deps_up = not life.deps_up
         case 4:
-            (life.resume if life.pauses else life.pause)()
+            life.resume() if life.pauses else life.pause(taken=rng.random() < 0.5)
         case 5:
             life.resolved, life.quiet = rng.choice(((True, True), (False, True), (True, False), (False, False)))
         case 6:

@@ -21,6 +21,7 @@ from remediator.remediation.events import Approved, DeadlinePassed, PlanMade, Sn
 from remediator.remediation.moves import HELD_FOR, STORM_HELD_FOR
 from remediator.remediation.state import Remediation, State, StepOutcome
 from remediator.service import NotNow, Service
+from tests.support.accounts import token
 from tests.support.building import NOW, made, plan, remediation, verdict
 from tests.support.world import World, deployment, queries, restart_playbook
 
@@ -122,7 +123,7 @@ async def test_a_proposal_stays_and_shows_it_and_cannot_be_approved(snoozed: boo
     assert r.state is (State.SNOOZED if snoozed else State.AWAITING_APPROVAL)
     assert any(v.guardrail == "storm" and v.answer.value == "hold" for v in r.verdicts)
     with pytest.raises(NotNow, match="a storm holds it, until"):
-        await service(w).approve(r.id, "ann")
+        await service(w).approve(r.id, token("ann"))
 
 
 async def test_what_was_approved_waits_and_keeps_its_approval_until_that_expires() -> None:

@@ -10,7 +10,7 @@ import pytest
 from remediator.adapters.simulated import VirtualClock
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.metrics import Metrics
-from remediator.people.outbox_rows import OutboxChannel, OutboxRow
+from remediator.people.outbox_rows import OutboxRow
 from remediator.people.wording import need, title
 from remediator.ports import MessageRef
 from remediator.remediation.decide import decide
@@ -21,8 +21,10 @@ from remediator.remediation.telling import Teller, story_of
 from remediator.service import NotNow, Service
 from remediator.upkeep import Housekeeping
 from tests.journal.given import ended, moved, opened, to
+from tests.support.accounts import token
 from tests.support.building import API, NOW, plan, remediation
 from tests.support.fake_slack import shown
+from tests.support.outbox_contract import send
 from tests.support.world import ROUTES, World, deployment, restart_playbook
 
 QUESTION = "Is the cache warm?"
@@ -61,13 +63,13 @@ class Sent:
         self._now = now
         self._seen: set[int] = set()
 
-    async def news(self, channel: OutboxChannel = "slack") -> list[OutboxRow]:
+    async def news(self, channel: str = "slack") -> list[OutboxRow]:
         rows = await self._journal.due(channel, self._now or (NOW + timedelta(days=3650)), 1000)
         new = [row for row in rows if row.id not in self._seen]
         self._seen |= {row.id for row in new}
         return new
 
-    async def kinds(self, channel: OutboxChannel = "slack") -> list[str]:
+    async def kinds(self, channel: str = "slack") -> list[str]:
         rows = await self.news(channel)
         return [str(row.payload["event_action"]) if row.kind == "event" else row.kind for row in rows]
 
@@ -86,7 +88,7 @@ async def test_a_question_is_a_message_of_its_own_that_says_how_to_answer(mode: 
     await world.alert(deployment="api", severity="critical")
     if mode == "approve":
         r = await world.run_until("awaiting_approval")
-        await people(world).approve(r.id, "ann")
+        await people(world).approve(r.id, token("ann"))
     await sent.kinds("pagerduty")
     await sent.news()
     r = await world.run_until("waiting")
@@ -104,13 +106,13 @@ async def test_who_approved_the_plan_can_answer_the_question() -> None:
     service = people(world)
     await world.alert()
     r = await world.run_until("awaiting_approval")
-    assert "planned and checked once more" in (await service.approve(r.id, "ann"))["message"]
+    assert "planned and checked once more" in (await service.approve(r.id, token("ann")))["message"]
     await world.run_until("waiting")
     sent = Sent(world.journal)
     await sent.news()
     view = await service.show(r.id)
     assert (view["question"], view["approval"]["given"]) == (QUESTION, [])
-    answer = await service.approve(r.id, "ann")
+    answer = await service.approve(r.id, token("ann"))
     assert answer["message"] == f"Approved {r.id} by ann. It goes on."
     assert [row.kind for row in await sent.news()] == ["update", "reply"], "the answer is kept in the thread"
     await world.run_until("succeeded")
@@ -123,14 +125,14 @@ async def test_a_question_needs_as_many_people_as_the_plan() -> None:
     service = people(world)
     await world.alert()
     r = await world.run_until("waiting")
-    assert "1 of 2 agreed, 1 more needed" in (await service.approve(r.id, "ann"))["message"]
-    again = await service.approve(r.id, "ann")
+    assert "1 of 2 agreed, 1 more needed" in (await service.approve(r.id, token("ann")))["message"]
+    again = await service.approve(r.id, token("ann"))
     assert again["message"] == f"ann has approved {r.id} already. 1 of 2 agreed, 1 more needed."
     sent = Sent(world.journal)
     (main, *_) = [row for row in await sent.news() if "Answer needed" in text(row)][::-1]
     assert QUESTION in text(main), "the question stays, with who has answered"
-    assert "so far ann" in text(main)
-    await service.approve(r.id, "bob")
+    assert "1 of 2: ann; one more needed" in text(main)
+    await service.approve(r.id, token("bob"))
     await world.run_until("succeeded")
 
 
@@ -141,7 +143,7 @@ async def test_a_question_can_be_answered_only_in_time() -> None:
     assert r.deadline is not None
     world.clock.advance((r.deadline - world.clock.now()).total_seconds())
     with pytest.raises(NotNow, match="the time to approve r-1 ended"):
-        await people(world).approve(r.id, "ann")
+        await people(world).approve(r.id, token("ann"))
 
 
 # --- joins -----------------------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ async def store_main_message(journal: SqlJournal, r: Remediation) -> None:
     decision = replace(to(r, State.VERIFYING), notices=(Notice.PROGRESS,))
     await journal.store_messages(await teller(journal)(decision), NOW)
     for row in await journal.due("slack", NOW, 10):
-        await journal.sent(row.id, MessageRef("C0OPS", "1.0"), NOW)
+        await send(journal, row, MessageRef("C0OPS", "1.0"), NOW)
 
 
 # --- cleared ---------------------------------------------------------------------------------------------------------

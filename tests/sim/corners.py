@@ -156,6 +156,15 @@ def _through_the_gate(s: Scenario, rng: random.Random) -> None:
     _scene(s, rng.choice(("gated", "ends-in-a-gate")), "C", rng.choice(("heals", "heals", "worse")))
 
 
+def _taken_and_not_answered(s: Scenario, rng: random.Random) -> None:
+    """A person takes it before a question is answered, and keeps it for longer than the question lasts."""
+    name, alertname, asked = rng.choice((("scale-approve", "B", "awaiting_approval"), ("asking-last", "C", "waiting")))
+    _scene(s, name, alertname)
+    s.answers_after = 500.0
+    s.pauses.append(Pause(0.0, "episode", lasts=260.0, after=asked))
+    s.calm_at += 260.0
+
+
 CORNERS: tuple[Corner, ...] = (
     _an_old_plan,
     _paused_between_effects,
@@ -176,6 +185,7 @@ CORNERS: tuple[Corner, ...] = (
     _once_more,
     _answered_by_two,
     *[_through_the_gate] * 2,
+    _taken_and_not_answered,
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from remediator.guardrails.order import ORDER
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.remediation.draft import Decision
-from remediator.remediation.events import Joined, Taken
+from remediator.remediation.events import Joined
 from remediator.remediation.state import State
 from remediator.remediation.table import RULES
 from tests.sim import faults, slack
@@ -21,15 +21,16 @@ JOINED = next(rule for rule in RULES if rule.on is Joined)
 """A join is committed beside the runner: no decision of it is heard of."""
 STOPPED = frozenset({Answer.ASK, Answer.SUGGEST, Answer.HOLD, Answer.DENY})
 
-_TAKEN = "nothing that people use takes a remediation over yet"
 _NOT_WATCHED = "the runner looks at the alerts only where nothing else is to be done"
 _DATABASES = "no action promotes a database yet"
+_CHANGES = "no playbook of the scenarios asks for a change; tests/people/channels/test_change_gate.py"
 NOT_HERE: Mapping[str, str] = {
-    **{f"rule: {rule.name}": _TAKEN for rule in RULES if rule.on is Taken},
     "rule: reserved on Watched if quiet -> superseded": _NOT_WATCHED,
     "rule: held|planned|approved on Watched -> stay": _NOT_WATCHED,
     "guard: failover_fence passes": _DATABASES,
     "guard: failover_fence stops": _DATABASES,
+    "guard: change_gate passes": _CHANGES,
+    "guard: change_gate stops": _CHANGES,
     "guard: last_good_revision stops": "it takes ten releases; tests/guardrails/test_health.py",
 }
 """What no schedule reaches, and why."""

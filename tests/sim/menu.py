@@ -190,9 +190,12 @@ def _api_spell(s: Scenario, rng: Draw) -> None:
 
 def _pauses(s: Scenario, rng: Draw) -> None:
     for _ in range(rng.choice((1, 2))):
-        scope = rng.choice(("everything", "playbook", "target", "namespace"))
+        scope = rng.choice(("everything", "playbook", "target", "namespace", "episode"))
         at, after = _meeting(s, rng)
-        s.pauses.append(Pause(at, scope, lasts=rng.choice((3.0, 20.0, 60.0)), after=after))
+        # A person keeps what he has taken for longer than people wait for an answer.
+        lasts = rng.choice((3.0, 20.0, 60.0) if scope != "episode" else (3.0, 60.0, 250.0))
+        s.pauses.append(Pause(at, scope, lasts=lasts, after=after))
+        s.calm_at += lasts if lasts > 60.0 else 0.0
 
 
 def _silenced(s: Scenario, rng: Draw) -> None:

@@ -11,6 +11,7 @@ from remediator.adapters.simulated import StatusError
 from remediator.adapters.simulated.clock import START
 from remediator.guardrails.pause import PAUSE_ANNOTATION
 from remediator.guardrails.protect import PROTECT_ANNOTATION
+from remediator.guardrails.scopes import episode_scope
 from remediator.objects import ObjectRef
 from remediator.ports import MARKER
 from remediator.remediation.events import Approved, Rejected, Snoozed
@@ -70,8 +71,10 @@ class People:
     async def pause(self, pause: Pause) -> None:
         world = self._world
         await world.moment(pause.at, pause.after)
+        opened = world.store.rows("select id from episodes where closed_at is null order by opened_at desc limit 1")
         text = {
             "everything": "everything",
+            "episode": episode_scope(opened[0][0] if opened else "e-none"),
             "playbook": f"playbook:{world.rng.choice(world.scenario.playbooks)}",
             "target": f"target:c1/{ref(world.rng.choice(list(world.scenario.deployments))).key}",
             "namespace": f"namespace:c1/{NAMESPACE}",

@@ -19,6 +19,9 @@ from remediator.adapters.sql.journal import SqlJournal
 from remediator.errors import JournalUnavailable
 from remediator.guardrails.policy import Policy
 from remediator.guardrails.verdict import Verdict
+from remediator.people.carrier import Carrier
+from remediator.people.carriers.pagerduty import PagerDutyCarrier
+from remediator.people.carriers.slack import SlackCarrier
 from remediator.people.outbox import Outbox
 from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.projects import Project
@@ -303,7 +306,11 @@ class Process:
         chat = GatedChat(gate, outside.chat) if outside.chat is not None else None
         self._outbox: Outbox | None = None
         if chat is not None and sends:
-            self._outbox = Outbox(self.journal, chat=chat, pagers={"shop": outside.pager})
+            carriers: dict[str, Carrier] = {
+                "slack": SlackCarrier(chat),
+                "pagerduty": PagerDutyCarrier({"shop": outside.pager}),
+            }
+            self._outbox = Outbox(self.journal, carriers)
         self.core: Core = assemble(
             Ports(
                 clusters={"c1": GatedCluster(gate, outside.cluster, outside.on_send)},  # type: ignore[dict-item]  # no watch
@@ -317,6 +324,7 @@ class Process:
             lambda: outside.catalog,
             holder=name,
             ids=outside.ids,
+            on_told=self._told,
             on_decision=self._decided(outside.on_decision),
             on_frozen=lambda gap: gate.on_kill(1.0),
             actions=ACTIONS,
@@ -341,6 +349,11 @@ class Process:
                 self._outbox.poke()
 
         return decided
+
+    def _told(self) -> None:
+        """A storm has something to say, as the service wires it."""
+        if self._outbox is not None:
+            self._outbox.poke()
 
     def do(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something inside this process."""

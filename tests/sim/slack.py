@@ -1,20 +1,25 @@
 """Slack and PagerDuty of a schedule: they fail in each way that is documented for Slack.
 
 `ok: false` with an error that passes or one that does not, 429 with Retry-After, 5xx, and no answer: with the message
-posted or without.
+posted, without, or later.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from typing import Any
 
 from remediator.objects import Object
 from remediator.ports import ChatError, MessageRef
 
-PASSING = ("ok: false, for now", "429", "5xx", "timeout", "timeout, posted anyway")
+LATE = "timeout, made later"
+"""An update that lands after newer ones."""
+LATE_S = 40.0
+PASSING = ("ok: false, for now", "429", "5xx", "timeout", "timeout, posted anyway", LATE)
 GONE = "ok: false, for good"
 """An update of a message that was deleted, or is too old to be edited."""
 
@@ -64,12 +69,16 @@ class Slack:
         fault = self._fault()
         if not fault or fault == "timeout, posted anyway":
             result = carry_out()
+        elif fault == LATE:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._rng.uniform(0.0, LATE_S), carry_out, context=Context())
         await self._travel()
         if not fault:
             return result
         self._happened(fault)
         self.unanswered += fault == "timeout, posted anyway"
-        raise ChatError(f"simulated: {fault}", retry_after_s=self._rng.choice((1.0, 5.0, 30.0)))
+        unanswered = fault in ("5xx", LATE) or fault.startswith("timeout")
+        raise ChatError(f"simulated: {fault}", retry_after_s=self._rng.choice((1.0, 5.0, 30.0)), unanswered=unanswered)
 
     def _fault(self) -> str:
         modes = {"down": "5xx", "limited": "429", "refuses": "ok: false, for now"}

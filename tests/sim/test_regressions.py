@@ -11,6 +11,7 @@ from remediator.adapters.simulated import LandLater, Reject, Script, VirtualCloc
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.errors import JournalUnavailable, Refused
 from remediator.objects import ObjectRef
+from remediator.people.carriers.slack import SlackCarrier
 from remediator.people.outbox import Outbox
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.ports import ChatError, MessageRef
@@ -141,7 +142,7 @@ async def test_a_reply_goes_on_waiting_when_its_main_message_was_replaced_before
     """Seeds 333, 675, 748, 822: the newer message was tried again later, and the reply, which was due, was given up."""
     journal, now = SqlJournal.in_memory(), VirtualClock().now()
     chat = _Refusing()
-    outbox = Outbox(journal, chat=chat)  # type: ignore[arg-type]  # nothing is updated here
+    outbox = Outbox(journal, {"slack": SlackCarrier(chat)})  # type: ignore[arg-type]  # nothing is updated here
 
     def message(kind: str, text: str) -> OutboxMessage:
         payload = {"text": text, "blocks": []}
@@ -161,7 +162,7 @@ async def test_a_reply_goes_on_waiting_when_its_main_message_was_replaced_before
 
 
 class _Forgetful:
-    """The store, which does not answer where a message is."""
+    """The store, which does not answer when somebody wants to send."""
 
     def __init__(self, journal: SqlJournal) -> None:
         self._journal = journal
@@ -169,7 +170,7 @@ class _Forgetful:
     def __getattr__(self, name: str):
         return getattr(self._journal, name)
 
-    async def message_ref(self, key: str) -> None:
+    async def begin(self, *asked: object) -> None:
         raise JournalUnavailable("no answer")
 
 
@@ -179,7 +180,7 @@ async def test_a_store_without_an_answer_is_no_try_of_a_message() -> None:
     payload = {"text": "hello", "blocks": []}
     message = OutboxMessage(channel="slack", destination="C1", key="k", kind="post", payload=payload)
     await journal.store_messages([message], now)
-    outbox = Outbox(_Forgetful(journal), chat=object())  # type: ignore[arg-type]  # it never comes to the chat
+    outbox = Outbox(_Forgetful(journal), {"slack": SlackCarrier(object())})  # type: ignore[arg-type]  # never comes there
     with pytest.raises(JournalUnavailable):
         await outbox.run_channel("slack", now)
     (row,) = await journal.due("slack", now, 10)

@@ -116,11 +116,13 @@ class World:
         ):
             await asyncio.sleep(2.0)
         self._calm_down()
-        while not (  # noqa: ASYNC110
-            self.checks.violations or self._all_over() or self.loop.now > LONGEST_S
-        ):
-            await asyncio.sleep(2.0 if self.loop.now < s.calm_at + 60.0 else 10.0)
-        await asyncio.sleep(s.late_s + 5.0)  # whatever was still under way has landed
+        while not (self.checks.violations or self.loop.now > LONGEST_S):
+            if not self._all_over():
+                await asyncio.sleep(2.0 if self.loop.now < s.calm_at + 60.0 else 10.0)
+                continue
+            await asyncio.sleep(s.late_s + 5.0)  # whatever was still under way has landed
+            if self._all_over():  # also what came in the meantime: an alert told again, the end of a storm
+                break
         self.checks.at_the_end()
 
     def say(self, text: Any) -> None:
@@ -276,7 +278,7 @@ class World:
             self.spawn,
             self._outside,
             alone=self.scenario.replicas == 1,
-            sends=index == 0,
+            sends=True,
             idle=lambda: 20.0 if not self.calm else 60.0,
         )
         process.gate.happened = self.checks.happened

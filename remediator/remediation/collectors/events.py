@@ -13,6 +13,7 @@ from pydantic import Field
 from remediator.actions.times import parse_time
 from remediator.errors import ReadError
 from remediator.objects import Object, dig, uid_of
+from remediator.people.beside import CONTROLLER
 from remediator.remediation.checks.base import CheckContext, Unknown, one_line
 from remediator.remediation.collectors.base import (
     CollectArgs,
@@ -65,7 +66,8 @@ async def collect(args: EventsArgs, context: CheckContext) -> Evidence:
 
 async def _about(context: CheckContext, obj: Object) -> tuple[Object, ...]:
     namespace = str(dig(obj, "metadata", "namespace", default="")) or "default"
-    return (await context.cluster.list("Event", namespace, fields=f"involvedObject.uid={uid_of(obj)}")).items
+    found = await context.cluster.list("Event", namespace, fields=f"involvedObject.uid={uid_of(obj)}")
+    return tuple(e for e in found.items if e.get("reportingComponent") != CONTROLLER)  # what we have said ourselves
 
 
 def event_time(event: Object) -> datetime:

@@ -102,14 +102,18 @@ async def collect_promql(args: PromqlEvidenceArgs, context: CheckContext) -> Evi
 
 async def collect_graph(args: GraphArgs, context: CheckContext) -> Evidence:
     """Raises: Unknown, CannotSee."""
+    query, title = asked(args, context)
+    return await _collect("graph", query, title, args.last, context)
+
+
+def asked(args: GraphArgs, context: CheckContext) -> tuple[str, str]:
+    """The query, and what it shows in words. Raises: Unknown."""
     if args.error_ratio:
-        title = f"error ratio of {args.error_ratio.metric}"
-        return await _collect("graph", args.error_ratio.query(context), title, args.last, context)
+        return args.error_ratio.query(context), f"error ratio of {args.error_ratio.metric}"
     if args.latency:
-        title = f"p{args.latency.quantile * 100:g} of {args.latency.metric}"
-        return await _collect("graph", args.latency.query(context), title, args.last, context)
+        return args.latency.query(context), f"p{args.latency.quantile * 100:g} of {args.latency.metric}"
     query = context.promql(args.query)
-    return await _collect("graph", query, query, args.last, context)
+    return query, query
 
 
 async def _collect(kind: str, query: str, title: str, last: timedelta, context: CheckContext) -> Evidence:
