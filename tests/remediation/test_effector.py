@@ -413,13 +413,14 @@ async def test_at_the_deadline_what_was_not_answered_is_looked_for() -> None:
 
 
 def test_a_pause_of_anything_that_is_touched_covers() -> None:
-    """The playbook, the named object, its root, every target and every object written, and their namespaces."""
+    """The episode, the playbook, the named object, its root, every target, every object written, and their namespaces."""
     other = ObjectRef("HorizontalPodAutoscaler", "infra", "api")
     pod = ObjectRef("Pod", "shop", "api-1")
     plan = made_plan(planned_step(patch(3, 5), patch(3, 5, ref=other)), targets=(OBJECT, ObjectRef("Job", "jobs", "j")))
     scopes = set(pause_scopes(remediation(State.RESERVED, plan=plan, target=pod)))
     assert scopes == {
         "everything",
+        "episode:e-1",
         "playbook:scale-api",
         *("namespace:c1/shop", "namespace:c1/infra", "namespace:c1/jobs"),
         *(f"target:c1/{ref.key}" for ref in (OBJECT, other, pod, ObjectRef("Job", "jobs", "j"))),
