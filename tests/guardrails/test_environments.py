@@ -408,7 +408,8 @@ def test_blockers_and_windows_add_up():
         pytest.param(PROD, 1, False, 2, id="an environment that says nothing"),
         pytest.param(PROD, 1, True, 3, id="for data"),
         pytest.param(PROD, 4, True, 4, id="never lowered"),
-        pytest.param(Place(cluster="test"), 1, True, 1, id="an environment that says less"),
+        pytest.param(Place(cluster="test"), 1, False, 1, id="an environment that says less"),
+        pytest.param(Place(cluster="test"), 1, True, 2, id="says nothing about data, which is two people's"),
     ],
 )
 def test_the_operator_raises_the_quorum(place, own, data, quorum):

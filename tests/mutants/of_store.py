@@ -398,7 +398,7 @@ SECRETS = (
     cut(
         "pager-repeats-its-key",
         "PagerDuty's answer is told without our key",
-        "adapters.pagerduty:PagerDuty.send",
+        "adapters.pagerduty:PagerDuty._post",
         '.replace(self._routing_key, "(routing key)")',
         "",
         "tests/adapters/test_pagerduty.py",

@@ -413,7 +413,7 @@ async def test_at_the_deadline_what_was_not_answered_is_looked_for() -> None:
 
 
 def test_a_pause_of_anything_that_is_touched_covers() -> None:
-    """The episode, the playbook, the named object, its root, every target, every object written, and their namespaces."""
+    """Episode, playbook, the named object, its root, every target, every object written, and their namespaces."""
     other = ObjectRef("HorizontalPodAutoscaler", "infra", "api")
     pod = ObjectRef("Pod", "shop", "api-1")
     plan = made_plan(planned_step(patch(3, 5), patch(3, 5, ref=other)), targets=(OBJECT, ObjectRef("Job", "jobs", "j")))
