@@ -1,10 +1,13 @@
 """From a signed click on Approve to the acknowledged effect; beside it a handler that only answers 200.
 
-    python -m bench.click_to_effect [--count 20]
+    python -m bench.click_to_effect [--count 20] [--real]
 
 One whole service over loopback, journal on disk, one proposal at a time on a simulated cluster that answers at once;
 the fake Slack sends the clicks. Between click and effect: signature, durable row, users.info, approval, a second plan
 with its guards on fresh reads, reservation, last look, attempt row. Also printed: how long Slack waits for its 200.
+
+With `--real` the service is a process of its own on the real API server, and the effect is counted when that one's
+audit log received the patch; beside it a read, a rehearsal and a write, which nobody could leave out.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import re
 import statistics
 import tempfile
 import time
@@ -23,6 +27,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
+from bench.post_to_effect import bare_calls
 from remediator.adapters.simulated import SimulatedCluster
 from remediator.adapters.slack import SlackChat
 from remediator.adapters.sql.journal import SqlJournal
@@ -35,11 +40,12 @@ from remediator.logs import set_up_logging
 from remediator.objects import Object
 from remediator.people.buttons import Button
 from remediator.ports import WriteRequest
+from tests.support.controlplane import ControlPlane, wait_until
 from tests.support.fake_slack import OPS, FakeMessage, FakeSlack
 from tests.support.slack_base import APP_ID, SIGNING_SECRET, TEAM_ID, TOKEN
+from tests.support.workplace import ANN, Grounds, Scene, Workplace, approve_playbook
 from tests.support.world import deployment, restart_playbook
 
-ANN = "U0ANN"
 WEBHOOK_TOKEN = "bench-webhook"
 BETWEEN = timedelta(hours=2)
 """The service's clock is moved on by so much after each, so that no limit on rates is met."""
@@ -60,15 +66,20 @@ class Cluster(SimulatedCluster):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=20)
-    count = parser.parse_args().count
+    parser.add_argument("--real", action="store_true", help="on the real API server")
+    asked = parser.parse_args()
     set_up_logging(level="error")
     with tempfile.TemporaryDirectory() as folder:
-        bare, answered, effects = asyncio.run(measure(Path(folder), count))
-    show("bare: POST answered 200", bare)
+        if asked.real:
+            bare, answered, effects = on_the_real_server(Path(folder), asked.count)
+        else:
+            bare, answered, effects = asyncio.run(measure(Path(folder), asked.count))
+    show("bare: get, dry run, patch" if asked.real else "bare: POST answered 200", bare)
     show("click to Slack's 200", answered)
     show("click to effect", effects)
     print(f"click to effect / bare, medians: {statistics.median(effects) / statistics.median(bare):.1f}")
-    print(f"click to 200 / bare, medians: {statistics.median(answered) / statistics.median(bare):.1f}")
+    if not asked.real:
+        print(f"click to 200 / bare, medians: {statistics.median(answered) / statistics.median(bare):.1f}")
 
 
 async def measure(folder: Path, count: int) -> tuple[list[float], list[float], list[float]]:
@@ -99,6 +110,32 @@ async def measure(folder: Path, count: int) -> tuple[list[float], list[float], l
                 clock.skip(BETWEEN)
     assert cluster.acknowledged.empty(), "more than one effect for a click"
     return bare, answered, effects
+
+
+def on_the_real_server(folder: Path, count: int) -> tuple[list[float], list[float], list[float]]:
+    """One Deployment, service and channel for each click."""
+    plane = ControlPlane(folder / "plane")
+    plane.start()
+    try:
+        with Workplace() as place:
+            grounds = Grounds(plane, count)
+            answered, effects, namespaces = [], [], []
+            for n in range(count):
+                scene = Scene(place, plane, folder / f"scene-{n}", grounds.take(), approve_playbook()).start()
+                try:
+                    message = scene.proposed()
+                    start, began = datetime.now(UTC), time.perf_counter()
+                    scene.click(ANN, message, Button.APPROVE)
+                    answered.append(time.perf_counter() - began)
+                    (event,) = wait_until(scene.effects, timeout_s=60, what="the effect")
+                    effects.append((datetime.fromisoformat(event.received_at) - start).total_seconds())
+                    scene.ended()
+                    namespaces.append(scene.namespace)
+                finally:
+                    scene.stop()
+        return asyncio.run(bare_calls(plane, [(namespace, "api") for namespace in namespaces])), answered, effects
+    finally:
+        plane.stop()
 
 
 @contextlib.asynccontextmanager
@@ -156,7 +193,7 @@ async def proposed(app: App, slack: FakeSlack, clock: FastClock, name: str) -> F
         while True:
             for message in reversed(slack.main(OPS)):
                 asks = slack.elements(message.blocks, Button.APPROVE)
-                if asks and f"shop/{name}:" in message.shown:
+                if asks and re.search(rf"shop/{name}\b", message.shown):
                     await asyncio.sleep(0.1)  # the answer to the post is on its way into the store
                     return message
             await asyncio.sleep(0.02)

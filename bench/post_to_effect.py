@@ -42,7 +42,7 @@ def main() -> None:
                 plane.client.create(manifests.deployment(name, replicas=1), NAMESPACE)
             for name in names:
                 wait_available(plane, NAMESPACE, name, 1, timeout_s=120)
-            bare = asyncio.run(bare_calls(plane, names))
+            bare = asyncio.run(bare_calls(plane, [(NAMESPACE, name) for name in names]))
             ours = through_the_service(plane, directory / "service", names)
         finally:
             plane.stop()
@@ -51,13 +51,13 @@ def main() -> None:
     print(f"ratio of the medians: {statistics.median(ours) / statistics.median(bare):.2f}")
 
 
-async def bare_calls(plane: ControlPlane, names: Sequence[str]) -> list[float]:
-    """Seconds for one read, one rehearsal and one write, which nobody could leave out."""
+async def bare_calls(plane: ControlPlane, deployments: Sequence[tuple[str, str]]) -> list[float]:
+    """Seconds for one read, one rehearsal and one write, which nobody could leave out. Namespace and name of each."""
     cluster = await KubernetesCluster.connect("bare", kubeconfig=plane.kubeconfig)
     taken = []
     try:
-        for name in names:
-            ref = ObjectRef("Deployment", NAMESPACE, name)
+        for namespace, name in deployments:
+            ref = ObjectRef("Deployment", namespace, name)
             request = WriteRequest(
                 "patch", ref, "application/merge-patch+json", b'{"metadata":{"annotations":{"x":"y"}}}'
             )

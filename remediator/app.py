@@ -42,6 +42,7 @@ from remediator.guardrails.ceilings import highest_mode, over_ceiling, policy_pr
 from remediator.http.auth import Senders, Users
 from remediator.http.pagerduty import PagerDutyWebhook, Signatures, add_pagerduty
 from remediator.http.server import Listening, make_app
+from remediator.inbox_checks import inbox_checks
 from remediator.metrics import Metrics
 from remediator.objects import KINDS
 from remediator.pagerduty_checks import PagerDutyApi, pagerduty_checks
@@ -358,6 +359,7 @@ class App:
         """Everything that this process depends on, to be examined."""
         config, out = self.config, self.outside
         join = config.pagerduty.join if config.pagerduty else None
+        by_socket = config.slack is not None and config.slack.app_token is not None
         return Doctor(
             journal=out.journal,
             clock=out.clock,
@@ -368,8 +370,15 @@ class App:
             chat=out.chat if isinstance(out.chat, SlackChat) else None,
             scopes=lambda: needed_scopes(config, self.playbooks.catalog),
             rights=lambda cluster: needed_rights(self.playbooks.catalog, core.actions, config.projects, cluster),
-            more=pagerduty_checks(out.incidents, join, out.journal, out.clock),
+            more={
+                **pagerduty_checks(out.incidents, join, out.journal, out.clock),
+                **inbox_checks(out.journal, out.clock, self._hears_slack if by_socket else None),
+            },
         )
+
+    def _hears_slack(self) -> bool:
+        """Whether the socket stands."""
+        return bool(self.slack and self.slack.socket and self.slack.socket.connected)
 
     def _slack_side(self, core: Core) -> SlackSide | None:
         """What deals with clicks, where they can reach us. Raises: InvalidConfig."""

@@ -18,6 +18,7 @@ from remediator.guardrails.facts import Pause
 from remediator.guardrails.pause import lifted_by, paused_by
 from remediator.people.account import Account
 from remediator.remediation.break_glass import SHORTEST_REASON
+from remediator.remediation.conditions import said_by
 from remediator.remediation.events import Approved, Event, Rejected, Snoozed
 from remediator.remediation.pausing import pause_scopes
 from remediator.remediation.state import Remediation, State
@@ -60,10 +61,6 @@ class Deciding(Stopping):
         if r.requester and r.requester in {name, who.key, *granted.person.ids("api")}:
             raise NotAllowed(f"{name} asked for {r.id} and cannot approve it", advice="Ask somebody else.")
         await self._check_not_stopped(r)
-        now = self._clock.now()
-        said = [c for c in r.standing(now) if c.who == name and c.change == (change or c.change)]
-        if any(c.break_glass or not reason for c in said):
-            return _answer(r, f"{name} has approved {r.id} already. {_still_needed(r, now)}")
         yes = Approved(
             who=name,
             digest=r.digest,
@@ -73,6 +70,10 @@ class Deciding(Stopping):
             break_glass=reason,
             change=change,
         )
+        now = self._clock.now()
+        said = [c for c in r.standing(now) if said_by(c, yes) and c.change == (change or c.change)]
+        if any(c.break_glass or not reason for c in said):
+            return _answer(r, f"{name} has approved {r.id} already. {_still_needed(r, now)}")
         after = await self._apply(r, yes, "approve")
         self._metrics.approvals.labels("break_glass" if reason else "approved").inc()
         alone = ", who breaks the glass; the leads are told" if reason else ""
@@ -84,7 +85,7 @@ class Deciding(Stopping):
         said = said_in_a_line(why, "reason")
         r = await self._get(remediation_id)
         _check_rejectable(r)
-        granted = await self._operator_or_approver(r, who)
+        granted = await self._operator_or_approver(r, who, "reject")
         no = Rejected(who=granted.person.name, why=said, via=who.via, account=who.key, by=granted.by)
         after = await self._apply(r, no, "reject")
         self._metrics.approvals.labels("rejected").inc()
@@ -99,7 +100,7 @@ class Deciding(Stopping):
         r = await self._get(remediation_id)
         if r.state not in NEEDS_PERSON:
             raise NotNow(f"{r.id} {_is(r)}; there is nothing to snooze", advice=_look(r))
-        granted = await self._granted(r, who)
+        granted = await self._granted(r, who, what="snooze")
         later = Snoozed(who=granted.person.name, until=until, via=who.via, account=who.key, by=granted.by)
         after = await self._apply(r, later, "snooze")
         self._metrics.approvals.labels("snoozed").inc()
@@ -112,7 +113,8 @@ class Deciding(Stopping):
         reason = said_in_a_line(break_glass, "reason")
         if self._glass is None:
             raise NotAllowed(
-                "breaking the glass is not configured here", advice="approvals.break_glass in the configuration"
+                "breaking the glass is not configured here",
+                advice="Ask those who may approve it. For the next time: approvals.break_glass in the configuration.",
             )
         if len(reason) < SHORTEST_REASON:
             raise InvalidRequest(
@@ -148,7 +150,9 @@ class Deciding(Stopping):
             raise UnknownId(f"no remediation is called {r.id!r}", advice=SEE_ALL)
         if decision.ignored:
             moved = decision.before
-            raise NotNow(f"{r.id} moved meanwhile and {_is(moved)}; it was too late to {verb}", advice=_look(r))
+            stop = verb == "reject" and not moved.ended
+            advice = f"To have nothing more sent for it: remediator take {r.id}. {_look(r)}" if stop else _look(r)
+            raise NotNow(f"{r.id} moved meanwhile and {_is(moved)}; it was too late to {verb}", advice=advice)
         log.info("person_decided", remediation=r.id, who=getattr(event, "who", ""), what=verb)
         return decision.remediation
 
@@ -182,7 +186,8 @@ def _change_number(r: Remediation, change: str) -> str:
 def _check_rejectable(r: Remediation) -> None:
     """Raises: NotNow."""
     if r.state not in REJECTABLE:
-        raise NotNow(f"{r.id} {_is(r)}; there is nothing to reject", advice=_look(r))
+        stop = "" if r.ended else f"To have nothing more sent for it: remediator take {r.id}. "
+        raise NotNow(f"{r.id} {_is(r)}; there is nothing to reject", advice=f"{stop}{_look(r)}")
 
 
 def _is(r: Remediation) -> str:

@@ -208,7 +208,7 @@ def outbox_finding(letters: Letters, waits: timedelta) -> Finding:
     late = waits > LATE
     said = f"{letters.pending} wait"
     if waits:
-        said += f", the oldest for {_words(waits)}"
+        said += f", the oldest for {words(waits)}"
     if letters.dead:
         said += f"; {letters.dead} given up within a day"
     if letters.error:
@@ -218,7 +218,7 @@ def outbox_finding(letters: Letters, waits: timedelta) -> Finding:
     return Finding(check=f"outbox {letters.channel}", ok=not bad, said=said, next=advice if bad else "")
 
 
-def _words(age: timedelta) -> str:
+def words(age: timedelta) -> str:
     seconds = int(age.total_seconds())
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:

@@ -275,6 +275,8 @@ class ChatMember:
     bot: bool
     guest: bool
     """A single- or multi-channel guest, or somebody of another organisation."""
+    enterprise: str = ""
+    """The enterprise grid that the account belongs to, where the workspace says so."""
 
     @property
     def may_act(self) -> bool:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
 from remediator.errors import InvalidConfig
 
+NO_PATH = "expected the path of a file that holds the secret, such as /etc/remediator/secrets/NAME/KEY"
+
 
 class Section(BaseModel):
     """One section of the configuration; an unknown key is an error."""
@@ -25,7 +27,11 @@ class Secret(Section):
     @model_validator(mode="before")
     @classmethod
     def _from_path(cls, value: Any) -> Any:
-        return {"file": value} if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if not value.startswith(("/", "./", "../")):
+            raise ValueError(NO_PATH)  # without the text: it may be the secret
+        return {"file": value}
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -93,12 +93,16 @@ class Stopping:
         it is given back or over. Raises: UnknownId, NotAllowed, NotNow (it is over)."""
         episode, r = await self._episode(any_id)
         _check_not_over(episode)
-        person = await self._taker(r, who)
+        person = await self._taker(r, who, "take")
         if live := await self._takings(episode.id):
             return {"message": f"{episode.id} is taken by {taker(live[0])} already.", "episode": episode.id}
         now = self._clock.now()
         via = VIA.get(who.via, who.via)
         pause = await self._journal.pause(episode_scope(episode.id), _shown(person, who), via, None, now)
+        ended, _ = await self._episode(episode.id)
+        if ended.closed_at is not None:  # while it was found out who takes it
+            await self._journal.resume(pause.id, "the end of the episode", now)
+            _check_not_over(ended)
         log.warning("taken", episode=episode.id, who=person.name, account=who.key, via=who.via, pause=pause.id)
         await self._note(episode, r, "taken", f"taken by {taker(pause)}", who)
         return {
@@ -110,16 +114,15 @@ class Stopping:
         """The other way round. What still fires and ended meanwhile, with nobody called for it, is decided anew.
         Raises: UnknownId, NotAllowed, NotNow (nobody has it)."""
         episode, r = await self._episode(any_id)
-        person = await self._taker(r, who)
+        person = await self._taker(r, who, "give back")
         live = await self._takings(episode.id)
         if not live:
             _check_not_over(episode)
             raise NotNow(f"nobody has taken {episode.id}", advice=SEE_PAUSES)
         now = self._clock.now()
-        # First: once the pauses are gone nobody could say it again.
-        anew = await self._journal.look_again(episode.id, now)
         for pause in live:
             await self._journal.resume(pause.id, _shown(person, who), now)
+        anew = episode.id in await self._journal.look_again(now)
         log.warning("given_back", episode=episode.id, who=person.name, account=who.key, via=who.via)
         goes_on = await self._note(episode, r, "given_back", f"given back by {_shown(person, who)}", who)
         said = f"what is still open in {episode.id} goes on by itself" if goes_on else "nothing of it is open any more"
@@ -138,10 +141,10 @@ class Stopping:
         scope = episode_scope(episode)
         return [p for p in await self._journal.pauses(self._clock.now()) if p.scope == scope]
 
-    async def _taker(self, r: Remediation | None, who: Account) -> Person:
+    async def _taker(self, r: Remediation | None, who: Account, what: str) -> Person:
         if who.system in PAGERS:
             return self._approvers.directory.of(who)
-        return (await self._operator_or_approver(r, who)).person
+        return (await self._operator_or_approver(r, who, what)).person
 
     async def _note(self, episode: Episode, r: Remediation | None, what: str, reason: str, who: Account) -> bool:
         """On the record of everything that is open in the episode, and shown in its messages. Whether anything is."""
@@ -207,19 +210,22 @@ class Stopping:
 
     # --- who may ----------------------------------------------------------------------------------------------------
 
-    async def _granted(self, r: Remediation, who: Account, glass: BreakGlass | None = None) -> Granted:
-        """That somebody may approve it, or break this glass for it. Raises: NotAllowed."""
+    async def _granted(
+        self, r: Remediation, who: Account, glass: BreakGlass | None = None, *, what: str = "approve", more: str = ""
+    ) -> Granted:
+        """That somebody may approve it, or break this glass for it. `what` they want to do, and what else would let
+        them (`more`), are for the refusal. Raises: NotAllowed."""
         asked = r.spec.approval.approvers if r.spec else ()
         verdict = await self._approvers.judge(who, glass.who if glass else asked)
         if isinstance(verdict, Granted):
             return verdict
-        what = f"break the glass for {r.id}" if glass else f"approve {r.id}"
+        what = f"break the glass for {r.id}" if glass else f"{what} {r.id}"
         self._metrics.approvals.labels("not_allowed").inc()
         log.warning("not_allowed", who=verdict.person.name, account=who.key, what=what, why=str(verdict))
         advice = "Try again in a moment, or ask somebody else." if verdict.unread else "Ask one of those who may."
-        raise NotAllowed(f"{verdict.person.name} may not {what}: {verdict}", advice=advice)
+        raise NotAllowed(f"{verdict.person.name} may not {what}: {verdict}{more}", advice=advice)
 
-    async def _operator_or_approver(self, r: Remediation | None, who: Account) -> Granted:
+    async def _operator_or_approver(self, r: Remediation | None, who: Account, what: str) -> Granted:
         """What only stops something needs less than what starts it. Raises: NotAllowed."""
         try:
             person = await self._approvers.with_role(who, "operator")
@@ -230,7 +236,7 @@ class Stopping:
         if r is None:
             await self._check_operator(who)
         assert r is not None
-        return await self._granted(r, who)
+        return await self._granted(r, who, what=what, more="; the role operator would do as well")
 
     async def _check_operator(self, who: Account) -> str:
         """The name of somebody who has the role operator. Raises: NotAllowed."""

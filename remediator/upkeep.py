@@ -102,6 +102,8 @@ class Housekeeping:
         """Raises: JournalUnavailable."""
         now = self._clock.now()
         await self._close_episodes(now)
+        if found := await self._journal.look_again(now):
+            log.info("looked_at_anew", episodes=sorted(found), why="nobody has them any more")
         waiting = await self._journal.undecided(1, now)
         since = waiting[0].undecided_since if waiting else None
         self._metrics.undecided.set((now - since).total_seconds() if since else 0)

@@ -83,6 +83,9 @@ class AppriseCarrier:
             # It may still arrive: at least once, and a letter too many does no harm.
             problem = f"{row.destination} did not answer within {box.timeout_s:g} s"
             raise ChatError(problem, retry_after_s=RETRY_S, unanswered=True) from None
+        except Exception as exc:  # of one of a hundred services; its text and its frames may hold the URL
+            why = redact(f"{type(exc).__name__}: {exc}", known=secrets_in(url))[:MAX_SAID]
+            raise ChatError(f"{row.destination}: {why}", retry_after_s=RETRY_S, unanswered=True) from None
         if delivered is None:
             raise ChatError(f"{row.destination}: apprise cannot read its URL", retry_after_s=None)
         if not delivered:

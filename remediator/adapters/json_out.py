@@ -15,6 +15,7 @@ import aiohttp
 import orjson
 
 from remediator import __version__
+from remediator.adapters.wire_errors import named
 from remediator.errors import InvalidConfig
 from remediator.ports import ChatError
 from remediator.redact import redact
@@ -116,7 +117,7 @@ class JsonOut:
                 answer = await _begin(response)
                 return self._judged(response.status, response.headers, answer, known)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
-            said = _clean(f"{type(exc).__name__}: {exc}", known)
+            said = _clean(named(exc), known)
             sent = not isinstance(exc, NOTHING_SENT)
             raise ChatError(f"no answer from {self.name}: {said}", retry_after_s=RETRY_S, unanswered=sent) from exc
 

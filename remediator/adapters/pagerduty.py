@@ -9,6 +9,7 @@ from typing import Self
 
 import aiohttp
 
+from remediator.adapters.wire_errors import named
 from remediator.ports import ChatError
 
 ENDPOINT = "https://events.pagerduty.com"
@@ -69,7 +70,7 @@ class PagerDuty:
                 answer = (await response.content.read(2000)).decode(errors="replace")
                 status, headers = response.status, response.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            raise ChatError(f"no answer from PagerDuty: {exc!r}", retry_after_s=_RETRY_S) from exc
+            raise ChatError(f"no answer from PagerDuty: {named(exc)}", retry_after_s=_RETRY_S) from exc
         if status == 202:
             return
         detail = answer.replace(self._routing_key, "(routing key)")[:300]
@@ -84,7 +85,7 @@ class PagerDuty:
             async with self._session.get(self._endpoint, allow_redirects=False) as response:
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            raise ChatError(f"no answer from PagerDuty: {exc!r}", retry_after_s=_RETRY_S) from exc
+            raise ChatError(f"no answer from PagerDuty: {named(exc)}", retry_after_s=_RETRY_S) from exc
         if status >= 500:
             raise ChatError(f"HTTP {status} from PagerDuty", retry_after_s=_RETRY_S)
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Self
 
 import aiohttp
 import orjson
 
+from remediator.adapters.wire_errors import named
 from remediator.people.incidents import Incident
 from remediator.ports import ChatError, Clock
 from remediator.redact import redact
@@ -95,7 +97,7 @@ class PagerDutyRest:
                     body = await _read(response)
                     status, headers = response.status, response.headers
             except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-                raise ChatError(f"no answer from PagerDuty's API: {exc!r}", retry_after_s=_RETRY_S) from exc
+                raise ChatError(f"no answer from PagerDuty's API: {named(exc)}", retry_after_s=_RETRY_S) from exc
             if status == 429:
                 self._blocked_until = self._clock.boot() + _reset(headers)
         if status in (200, 201):
@@ -167,9 +169,22 @@ def _incidents(answer: Mapping[str, Any]) -> list[Incident]:
 def _incident(one: Any) -> Incident:
     try:
         # An incident that somebody opened by hand has no key.
-        return Incident(id=str(one["id"]), key=str(one.get("incident_key") or ""), status=str(one["status"]))
+        return Incident(
+            id=str(one["id"]),
+            key=str(one.get("incident_key") or ""),
+            status=str(one["status"]),
+            changed_at=_time(one.get("last_status_change_at")),
+        )
     except (TypeError, KeyError, AttributeError) as exc:
         raise ChatError("PagerDuty's incident cannot be read", retry_after_s=_REFUSED_S) from exc
+
+
+def _time(said: object) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(str(said))
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else None
 
 
 def _segment(incident_id: str) -> str:

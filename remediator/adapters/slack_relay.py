@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from remediator.errors import InvalidConfig
 from remediator.people.slack_app.relaying import PATH, SIGNATURE, TIMESTAMP, signature
 from remediator.ports import ChatError, Clock
 
@@ -28,11 +29,11 @@ class HttpForwarder:
         """Raises: ChatError."""
         data = orjson.dumps(body)
         timestamp = str(int(self._clock.now().timestamp()))
-        headers = {
-            "Content-Type": "application/json",
-            TIMESTAMP: timestamp,
-            SIGNATURE: signature(self._secret(), timestamp, data),
-        }
+        try:
+            signed = signature(self._secret(), timestamp, data)
+        except InvalidConfig as exc:
+            raise ChatError(str(exc), retry_after_s=1.0) from exc
+        headers = {"Content-Type": "application/json", TIMESTAMP: timestamp, SIGNATURE: signed}
         try:
             async with self._session.post(
                 self._url,

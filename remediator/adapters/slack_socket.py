@@ -17,6 +17,7 @@ import aiohttp
 import orjson
 import structlog
 
+from remediator.errors import InvalidConfig
 from remediator.people.slack_app.clicks import Envelope
 from remediator.people.slack_app.door import Door
 from remediator.ports import Clock
@@ -90,7 +91,10 @@ class SlackSocket:
 
     async def _address(self, session: aiohttp.ClientSession) -> str:
         """Raises: NotConnected."""
-        headers = {"Authorization": f"Bearer {self._token()}"}
+        try:
+            headers = {"Authorization": f"Bearer {self._token()}"}
+        except InvalidConfig as exc:  # while a secret is rotated its file may be gone for a moment
+            raise NotConnected(str(exc)) from exc
         try:
             async with session.post(self._url, headers=headers) as answer:
                 said = orjson.loads(await answer.read())

@@ -8,6 +8,7 @@ all, when the remediation is. Nothing waits for any of it: what cannot be export
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MISSING = "tracing: the libraries are not installed; install remediator[otel], or remove tracing from the configuration"
-FLUSH_MS = 3000
+CLOSE_S = 5.0
+"""So long the last spans may take. The library's own limits do not hold: a receiver that dribbles its answer keeps its
+flush for ever."""
 TEXT_LIMIT = 500
 BAD = frozenset({State.ESCALATED, State.INCONCLUSIVE, State.CANCELLED})
 
@@ -60,9 +63,12 @@ class Tracing:
         self._processor: SpanProcessor = BatchSpanProcessor(exporter)
 
     def close(self) -> None:
-        """Blocks for at most a few seconds."""
-        self._processor.force_flush(FLUSH_MS)
-        self._processor.shutdown()
+        """Sends what waits. Blocks for at most `CLOSE_S`; what is under way then dies with the process."""
+        last = threading.Thread(target=self._processor.shutdown, name="tracing-close", daemon=True)
+        last.start()
+        last.join(CLOSE_S)
+        if last.is_alive():
+            log.warning("traces_lost", why=f"the receiver did not take them within {CLOSE_S:g} s")
 
     def decision(self, decision: Decision) -> None:
         """The spans that this transition ends. Never raises."""

@@ -18,7 +18,7 @@ def doctor(
     token_file: TokenFileOption = None,
 ) -> None:
     """Ask the service to try everything it depends on: store, clusters and rights, Prometheus, Alertmanager, Slack and
-    its scopes, PagerDuty, and what could not be sent. Exit code 1 when something is wrong.
+    its scopes, PagerDuty, clicks that wait, and what could not be sent. Exit code 1 when something is wrong.
     """
     answer = client_for(server, token_file).get("/doctor")
     from remediator.cli.screen import plain, print_json, print_table, screen, word

@@ -21,11 +21,13 @@ def check(facts: Facts) -> Verdict:
     answer = f"remediator approve {facts.remediation_id} --change NUMBER"
     if not facts.approved:
         return asks(NAME, facts, "a change is needed", changes=f"Runs within its window once it is approved: {answer}")
+    # An approval is given once: with another number it has to be proposed again.
+    anew = f"Not like this: remediator reject {facts.remediation_id}; while it fires it is proposed again"
     if record is None:
-        return holds(NAME, "it was approved without the number of a change", f"Goes on with one: {answer}")
+        return holds(NAME, "it was approved without the number of a change", anew)
     number = record.number
     if not record.found:
-        return holds(NAME, f"there is no change {number}", f"Goes on with another: {answer}", number=number)
+        return holds(NAME, f"there is no change {number}", anew, number=number)
     if not record.ready:
         return holds(NAME, f"{number} is {record.state}", "goes on once it is being implemented", number=number)
     if record.starts_at is None or record.ends_at is None:
@@ -36,5 +38,5 @@ def check(facts: Facts) -> Verdict:
         return holds(NAME, f"{number} has not begun", f"Begins {begins}", **window)
     ends = clock(record.ends_at, facts.now, facts.zone)
     if facts.now >= record.ends_at:
-        return holds(NAME, f"{number} was over at {ends}", f"Goes on with another: {answer}", **window)
+        return holds(NAME, f"{number} was over at {ends}", anew, **window)
     return passes(NAME, f"{number} is {record.state}, until {ends}", **window)

@@ -29,8 +29,9 @@ class TooMuchAtOnce(Exception):
 class BodyReader:
     """Reads bodies of at most `limit` bytes, at most `budget` bytes of unfinished bodies at any moment."""
 
-    def __init__(self, limit: int, *, budget: int) -> None:
+    def __init__(self, limit: int, *, budget: int, timeout_s: float | None = None) -> None:
         self._limit = limit
+        self._timeout_s = timeout_s
         self._budget = budget
         self._held = 0
 
@@ -51,7 +52,7 @@ class BodyReader:
             raise TooMuchAtOnce
         self._held += reserved
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s or READ_TIMEOUT_S):
                 return await self._pieces(request)
         except TimeoutError:
             raise BodyTooSlow from None

@@ -34,7 +34,10 @@ log = structlog.get_logger(__name__)
 PATH = "/webhooks/slack"
 MAX_BODY = 1024 * 1024
 """A payload repeats the message that was clicked; that is some ten thousand characters."""
+READ_S = 3.0
+"""Slack waits no longer; whoever dribbles would keep clicks out for as long, since bodies share their memory."""
 FRESH_S = 300
+SAID_EVERY_S = 60.0
 MOST_FIELDS = 50
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
@@ -63,7 +66,8 @@ class SlackWebhook:
         self._secrets = secrets
         self._clock = clock
         self._instance = instance
-        self._reader = BodyReader(MAX_BODY, budget=16 * MAX_BODY)
+        self._reader = BodyReader(MAX_BODY, budget=16 * MAX_BODY, timeout_s=READ_S)
+        self._said_at: float | None = None
 
     def add_to(self, app: web.Application) -> None:
         app.router.add_post(PATH, self.post)
@@ -73,12 +77,12 @@ class SlackWebhook:
         timestamp = request.headers.get("X-Slack-Request-Timestamp", "")
         given = request.headers.get("X-Slack-Signature", "")
         if not self._is_fresh(timestamp) or not _SIGNATURE.fullmatch(given):
-            return _refused("not signed by Slack within the last five minutes")
+            return self._turned_away("not signed by Slack within the last five minutes")
         body = await self._body(request)
         if isinstance(body, web.Response):
             return body
         if not signed_by_slack(self._secrets.slack, timestamp, body, given):
-            return _refused("the signature does not fit; see slack.signing_secret")
+            return self._turned_away("the signature does not fit; see slack.signing_secret")
         envelope, payload = _opened(request.content_type, body)
         if envelope is None:
             return payload if isinstance(payload, web.Response) else _refused("unreadable")
@@ -87,12 +91,12 @@ class SlackWebhook:
     async def post_relayed(self, request: web.Request) -> web.Response:
         timestamp, given = request.headers.get(TIMESTAMP, ""), request.headers.get(SIGNATURE, "")
         if not self._is_fresh(timestamp):
-            return _refused("not signed within the last five minutes")
+            return self._turned_away("not signed within the last five minutes")
         body = await self._body(request)
         if isinstance(body, web.Response):
             return body
         if not is_signed(self._secrets.relay, timestamp, body, given):
-            return _refused("the signature does not fit; see slack.relay.accept")
+            return self._turned_away("the signature does not fit; see slack.relay.accept")
         try:
             click = restored(orjson.loads(body))
         except (orjson.JSONDecodeError, Unreadable):
@@ -101,6 +105,14 @@ class SlackWebhook:
         if proposal is None or proposal.instance != self._instance:
             return web.json_response({"error": "not_ours", "detail": f"this is {self._instance!r}"}, status=409)
         return _answered(await self._door.store(click))
+
+    def _turned_away(self, detail: str) -> web.Response:
+        """Nobody sees Slack's answers, so the log says it; seldom, because anybody may knock here."""
+        now = self._clock.boot()
+        if self._said_at is None or now - self._said_at >= SAID_EVERY_S:
+            self._said_at = now
+            log.warning("slack_turned_away", why=detail)
+        return _refused(detail)
 
     def _is_fresh(self, timestamp: str) -> bool:
         if not _TIMESTAMP.fullmatch(timestamp):

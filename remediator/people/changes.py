@@ -57,7 +57,7 @@ def change_event(story: Story, effect: Altered) -> dict[str, Any]:
         "cluster": short(story.cluster, DETAIL_LIMIT),
         "target": short(story.target, DETAIL_LIMIT),
         "playbook": short(story.playbook, DETAIL_LIMIT),
-        "mode": story.mode,
+        "mode": short(story.mode, 100),
         "decided": short(decided_by(story), DETAIL_LIMIT),
         "alert": short(story.alerts[0].name if story.alerts else "", DETAIL_LIMIT),
         "remediation": story.remediation_id,

@@ -5,7 +5,7 @@ A button carries which proposal it belongs to, never what is to be done: what a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from remediator.people import markup
@@ -26,15 +26,30 @@ def proposal_of(story: Story) -> Proposal:
     return Proposal(instance=story.instance_id, remediation=story.remediation_id, digest=story.digest)
 
 
+def readable(story: Story) -> bool:
+    """Whether we could read back what its buttons carry; without that they are not offered."""
+    return read(proposal_of(story).text()) is not None
+
+
 def actions(story: Story) -> dict[str, Any] | None:
     """The block of buttons; None when there is nothing to answer, or clicks cannot reach us."""
-    offers = offered(story)
-    if not offers or read(proposal_of(story).text()) is None:  # what we could not read back is not offered
+    block = _block(story, offered(story))
+    if block and (console := console_button(story.console_url)):
+        block["elements"].append(console)
+    return block
+
+
+def dialog_actions(story: Story) -> dict[str, Any] | None:
+    """As `actions`, for the dialog of details, whose links stand below. Break glass stays with the message: its reason
+    is asked for in a dialog, and Slack does not promise one over another. A reject counts without."""
+    elsewhere = (Button.DETAILS, Button.BREAK_GLASS)
+    return _block(story, [button for button in offered(story) if button not in elsewhere])
+
+
+def _block(story: Story, offers: Sequence[Button]) -> dict[str, Any] | None:
+    if not offers or not readable(story):
         return None
-    elements = [_MAKE[button](story) for button in offers]
-    if console := console_button(story.console_url):
-        elements.append(console)
-    return {"type": "actions", "elements": elements}
+    return {"type": "actions", "elements": [_MAKE[button](story) for button in offers]}
 
 
 def console_button(url: str, text: str = "Console") -> Element | None:

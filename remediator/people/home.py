@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from remediator.guardrails.facts import Pause
-from remediator.guardrails.scopes import describe_scope
+from remediator.guardrails.pause import lifted_by, paused_by
+from remediator.guardrails.scopes import EPISODE, describe_scope
 from remediator.people import markup
 from remediator.people.buttons import Button
-from remediator.people.controls import actions, button, console_button, proposal_of
+from remediator.people.controls import actions, button, console_button, proposal_of, readable
 from remediator.people.messages import Block, context, section
 from remediator.people.parts import remaining, risk_lines
 from remediator.people.story import Story
@@ -75,7 +76,7 @@ def _told(story: Story, said: str) -> Block:
     facts = f"{story.remediation_id} · {story.playbook} · cluster {story.cluster}"
     head = f"{glyph(story)} *{markup.prose(first_line(story), 300)}*"
     block = section(f"{head}\n{markup.prose(said, 600)}\n{markup.prose(facts, 300)}")
-    if Button.DETAILS in offered(story):
+    if Button.DETAILS in offered(story) and readable(story):
         block["accessory"] = button(Button.DETAILS, "Details", proposal_of(story))
     elif console := console_button(story.console_url):
         block["accessory"] = console
@@ -85,5 +86,7 @@ def _told(story: Story, said: str) -> Block:
 def _pause(pause: Pause, now: datetime) -> Block:
     until = f" until {clock(pause.until, now)}" if pause.until else ""
     why = f": {pause.why}" if pause.why else ""
-    said = markup.prose(f"⏸ {describe_scope(pause.scope)} by {pause.who}{until}{why}", 600)
-    return section(f"{said}\n{markup.code(f'remediator resume {pause.id}')}")
+    what = f"⏸ {describe_scope(pause.scope)} by {pause.who}{until}{why}"
+    if pause.scope.startswith(EPISODE):
+        what = f"🙋 {describe_scope(pause.scope)} {paused_by(pause)}"
+    return section(f"{markup.prose(what, 600)}\n{markup.code(lifted_by(pause))}")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from typing import get_args
 
 import structlog
 
@@ -25,6 +27,7 @@ INBOX_BROKEN = "inbox_broken"
 INBOX_GIVEN_UP = "inbox_given_up"
 
 AT_ONCE = 32
+"""Of each source."""
 TIMEOUT_S = 30.0
 """For one row: a person waits for it."""
 FIRST_RETRY = timedelta(seconds=1)
@@ -53,7 +56,7 @@ class Inbox:
         self._handlers = handlers
         self._clock = clock
         self._wake = asyncio.Event()
-        self._busy: set[int] = set()
+        self._busy: dict[int, InboxSource] = {}
 
     def poke(self) -> None:
         """Something was stored: look now."""
@@ -80,11 +83,19 @@ class Inbox:
         return len(items)
 
     async def _due(self) -> list[Incoming]:
-        """Oldest first, at most as many as there is room for; they are taken. Raises: JournalUnavailable."""
-        rows = await self._store.incoming(self._clock.now(), AT_ONCE)
-        found = [row for row in rows if row.id not in self._busy]
-        found = found[: AT_ONCE - len(self._busy)]
-        self._busy |= {row.id for row in found}
+        """Oldest first, of each source as many as there is room for: a pager that hangs keeps no click waiting.
+
+        Raises: JournalUnavailable.
+        """
+        room = Counter(dict.fromkeys(get_args(InboxSource), AT_ONCE))
+        room.subtract(self._busy.values())
+        full = [source for source, left in room.items() if left <= 0]
+        found = []
+        for row in await self._store.incoming(self._clock.now(), AT_ONCE, tuple(self._busy), full):
+            if room[row.source] > 0:
+                room[row.source] -= 1
+                self._busy[row.id] = row.source
+                found.append(row)
         return found
 
     async def _deal_and_wake(self, item: Incoming) -> None:
@@ -112,7 +123,7 @@ class Inbox:
         except JournalUnavailable as exc:
             log.warning(INBOX_STALLED, **_facts(item), error=str(exc))
         finally:
-            self._busy.discard(item.id)
+            self._busy.pop(item.id, None)
 
     async def _put_off(self, item: Incoming, why: str, after_s: float | None) -> None:
         """Raises: JournalUnavailable."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -22,6 +22,15 @@ class Incoming:
     received_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """What is not dealt with yet. `error`: why the oldest one that was tried could not be."""
+
+    count: int
+    oldest_at: datetime | None = None
+    error: str = ""
+
+
 class InboxStore(Protocol):
     """Every method is one transaction on the store's lane for control writes. Raises: JournalUnavailable."""
 
@@ -29,8 +38,14 @@ class InboxStore(Protocol):
         """Durable when this returns; False when it was there already."""
         ...
 
-    async def incoming(self, now: datetime, limit: int) -> Sequence[Incoming]:
-        """What is due, oldest first."""
+    async def incoming(
+        self, now: datetime, limit: int, skip: Collection[int] = (), full: Collection[str] = ()
+    ) -> Sequence[Incoming]:
+        """What is due, oldest first, without these rows and these sources."""
+        ...
+
+    async def undone(self) -> Undone:
+        """Everything that is not dealt with, due or not."""
         ...
 
     async def dealt_with(self, item_id: int, result: str, now: datetime) -> None:

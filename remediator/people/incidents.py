@@ -61,6 +61,8 @@ class Incident:
     key: str
     status: str
     """triggered, acknowledged or resolved."""
+    changed_at: datetime | None = None
+    """Since when it has this status; None = the pager does not say."""
 
     @property
     def open(self) -> bool:

@@ -31,7 +31,8 @@ class Ladder:
     `members` are the remediations of the episode that needed a person, oldest first. `climbed` = how many of `rungs`
     have been, the last one at `since`; one more than there are = it was said that nobody could be reached. `calls` are
     the `once` keys of what should reach a person on that rung. `round` counts how often it began again: after somebody
-    had answered and a person was needed once more, or because it became graver. `channels` and `services` are the Slack
+    had answered and a person was needed once more, or because it became graver; `untold` = the routes have said nothing
+    anew for this round, so that its first rung must. `channels` and `services` are the Slack
     and pager destinations that only this ladder told. `status` is what the status page says.
     """
 
@@ -52,6 +53,7 @@ class Ladder:
     incident_channel: str = ""
     status_page: str = ""
     status: str = ""
+    untold: bool = False
     version: int = 0
     ended: bool = False
 
@@ -69,6 +71,7 @@ class Situation:
     """What a look at the episode showed. `asked` = since and until when an answer to the present question counts.
 
     `dead`: nothing that the last rung sent to a person can arrive any more. `sev` is the gravest of what needs one.
+    `said_at` = when the routes last told of something that needs one.
     """
 
     needed: bool
@@ -77,6 +80,7 @@ class Situation:
     sev: Sev
     asked: tuple[datetime, datetime] | None = None
     dead: bool = False
+    said_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,7 @@ class Again:
     """From the first rung: a person is needed once more, or it has become graver."""
 
     sev: Sev
+    untold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ def decide(ladder: Ladder, seen: Situation, now: datetime) -> Move | None:
     if not seen.needed:
         return None  # it may be needed again: what was climbed stays
     if ladder.acknowledged_by or seen.sev < ladder.sev:
-        return Again(sev=min(seen.sev, ladder.sev))
+        return Again(sev=min(seen.sev, ladder.sev), untold=_untold(ladder, seen))
     if now < ladder.since:
         return Recount()
     if seen.dead:
@@ -139,6 +144,12 @@ def decide(ladder: Ladder, seen: Situation, now: datetime) -> Move | None:
     if now < due:
         return None
     return Up(why="time" if ladder.climbed else "begun")
+
+
+def _untold(ladder: Ladder, seen: Situation) -> bool:
+    """Whether nobody has heard anything since the last rung, as when somebody gives back what he took."""
+    old = seen.said_at is not None and seen.said_at <= ladder.since
+    return old and (bool(ladder.acknowledged_by) or seen.asked is None)  # a question that gets graver is told anew
 
 
 def _nobody(ladder: Ladder) -> Nobody | None:
@@ -170,7 +181,7 @@ def moved(ladder: Ladder, move: Move, rungs: Sequence[Climb], now: datetime) -> 
             return replace(ladder, acknowledged_by=move.who)
         case Again():
             fresh = replace(ladder, sev=move.sev, rungs=tuple(rungs), climbed=0, since=now, calls=())
-            return replace(fresh, acknowledged_by="", round=ladder.round + 1)
+            return replace(fresh, acknowledged_by="", round=ladder.round + 1, untold=move.untold)
         case Recount():
             return replace(ladder, since=now)
         case Over():

@@ -56,6 +56,7 @@ class _Rung:
     def page(self, where: Destination) -> None:
         service = where.name or self.routes.pagerduty.service(self.story)
         if not service:
+            self.channel(where)  # nobody's pager: whoever is mentioned there is who can be called
             return
         if self.first and not where.name and self.routes.pagerduty.rings(self.story):
             self.calls.append(page_once(service, self.story))  # the routes have just called
@@ -64,6 +65,10 @@ class _Rung:
         said = {**event["payload"]["custom_details"], "escalation": self.note}
         event["payload"] = {**event["payload"], "custom_details": said, **({"severity": LOW} if where.low else {})}
         self.services.append(service)
+        if self.ladder.round and self.ladder.climbed == 1:
+            # Somebody has answered: his incident is silent, whatever comes in, until it is opened anew.
+            anew = f"{self.once}/{where.kind}:{service}/anew"
+            self.messages.append(page_message(service, self.story, pages.resolve_event(self.story), once=anew))
         self._called(page_message(service, self.story, event, once=f"{self.once}/{where.kind}:{service}"))
 
     def channel(self, where: Destination) -> None:
@@ -156,7 +161,7 @@ def climb_messages(
     climb = ladder.rungs[ladder.climbed - 1] if ladder.climbed <= count else SAY_SO
     once = f"escalation/{ladder.id}/{ladder.round}/{ladder.climbed}"
     note = _note(ladder, move, climb, story)
-    first = ladder.climbed == 1 and move == Up(why="begun")
+    first = ladder.climbed == 1 and move == Up(why="begun") and not ladder.untold
     rung = _Rung(
         ladder=ladder,
         story=story,

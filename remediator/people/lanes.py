@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 
 from remediator.people.carrier import Lanes
 
+MOST = 1000
+"""Lanes at rest, before those that are rested are forgotten."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
@@ -67,3 +70,6 @@ class Traffic:
         rest = self._rest(name, now)
         if wait and (rest is None or rest.until < now + wait):
             self._rests[name] = _Rest(now, now + wait)
+            if len(self._rests) > MOST:  # each incident has lanes of its own
+                for known in tuple(self._rests):
+                    self._rest(known, now)

@@ -20,10 +20,11 @@ class LookupFailed(Exception):
 
 @dataclass(slots=True)
 class _Entry:
-    """`asked_at` in boot time; None = not answered yet."""
+    """`asked_at` in boot time; None = not answered yet. `failed` is the last failure, for whoever waited meanwhile."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     asked_at: float | None = None
+    failed: LookupFailed | None = None
     answer: Any = None
 
 
@@ -36,13 +37,21 @@ class Memory:
         self._entries: dict[tuple[str, str], _Entry] = {}
 
     async def get(self, what: tuple[str, str], ask: Callable[[], Awaitable[Any]]) -> Any:
-        """Asked once, whoever wants to know at the same time. What fails is not remembered. Raises: LookupFailed."""
+        """Asked once, whoever wants to know at the same time: a failure is theirs as well, but not remembered. Raises:
+        LookupFailed."""
         entry = self._entries.setdefault(what, _Entry())
+        before = entry.failed
         async with entry.lock:
+            if entry.failed is not None and entry.failed is not before:
+                raise LookupFailed(str(entry.failed))
             # As old as the question: what changes while it is answered may not be in the answer.
             asked_at = self._clock.boot()
             if not self._fresh(entry, asked_at):
-                entry.answer = await _within_time(" ".join(what), ask)
+                try:
+                    entry.answer = await _within_time(" ".join(what), ask)
+                except LookupFailed as exc:
+                    entry.failed = exc
+                    raise
                 entry.asked_at = asked_at
                 self._forget(asked_at)
             return entry.answer

@@ -12,11 +12,12 @@ from typing import Any
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.people import markup
 from remediator.people.buttons import REASON, Dialog, Origin
-from remediator.people.controls import plain, proposal_of
+from remediator.people.controls import dialog_actions, plain, proposal_of
 from remediator.people.messages import Block, context, mrkdwn_line, section
 from remediator.people.parts import Part, links, parts, reasoned
 from remediator.people.story import EvidenceNote, Story, StoryAlert
 from remediator.people.wording import clock, first_line, glyph, need
+from remediator.remediation.break_glass import SHORTEST_REASON
 
 View = dict[str, Any]
 
@@ -30,7 +31,8 @@ SHOWN_TIMELINE = 20
 
 def details_modal(story: Story, *, origin: Origin | None = None) -> View:
     """All of it: what a message says and the full plan, every guard with its numbers and where they come from, alerts
-    with their labels, evidence without log text, timeline, links. `origin` defaults to the story's own."""
+    with their labels, evidence without log text, timeline, buttons, links. `origin` defaults to the
+    story's own."""
     where = origin or Origin(proposal=proposal_of(story))
     said = markup.prose(need(story), 1500)
     blocks = [
@@ -42,7 +44,8 @@ def details_modal(story: Story, *, origin: Origin | None = None) -> View:
         *_titled("Evidence", _several([_evidence(note) for note in story.evidence], SHOWN_EVIDENCE)),
         *_titled("So far", _several([markup.prose(line, 300) for line in story.timeline[-SHOWN_TIMELINE:]], 20)),
     ]
-    last = _links(story)
+    buttons = dialog_actions(story)
+    last = [*([buttons] if buttons else []), *_links(story)]
     return _modal(Dialog.DETAILS, "Details", where, [*_bounded(blocks, BLOCKS_LIMIT - len(last)), *last])
 
 
@@ -97,7 +100,7 @@ def _reason(label: str, *, optional: bool) -> View:
             "action_id": REASON,
             "multiline": True,
             "max_length": REASON_LIMIT,
-            **({} if optional else {"min_length": 3}),
+            **({} if optional else {"min_length": SHORTEST_REASON}),
         },
     }
 

@@ -31,6 +31,7 @@ from remediator.people.coalescing import next_of_key
 from remediator.people.lanes import Traffic
 from remediator.people.outbox_rows import OutboxRow, OutboxStore, Sending
 from remediator.ports import ChatError, Clock, MessageRef
+from remediator.redact import redact
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ MESSAGE_GETS_SUCCESSOR = "message_gets_successor"
 MESSAGES_UNSERVED = "messages_unserved"
 HOLD_LOST = "outbox_hold_lost"
 OUTBOX_STALLED = "outbox_stalled"
+OUTBOX_CLOCK_SET_BACK = "outbox_clock_set_back"
 
 Result = Literal["sent", "retried", "failed", "superseded"]
 """How one row went; a metric label."""
@@ -54,6 +56,12 @@ UNSERVED_AFTER = timedelta(hours=1)
 """Time to notice and to bring back a section that was removed from the configuration."""
 UNSERVED = "the configuration has no section for this channel any more: restore it, or accept that these are not sent"
 _UNSERVED_EVERY_S = 60.0
+MOST_SAID = 300
+"""Characters of an error that nobody expected."""
+LONGEST_WAIT_S = 3600.0
+"""Whoever asks us to come back later than this is asked again after it."""
+SET_BACK_S = 1.0
+"""By less than this the wall clock may go back as it is kept right."""
 
 _RANKS = {"post": 0, "event": 0, "update": 1, "again": 1, "reply": 2}
 
@@ -93,6 +101,7 @@ class Outbox:
             for channel in self._carriers:
                 loops.create_task(self._run_channel_forever(channel, clock, poll_s))
             loops.create_task(self._give_up_unserved_forever(clock))
+            loops.create_task(self._follow_clock_forever(clock, poll_s))
 
     async def _run_channel_forever(self, channel: str, clock: Clock, poll_s: float) -> None:
         poke = self._pokes[channel]
@@ -108,6 +117,22 @@ class Outbox:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await poke.wait()
+
+    async def _follow_clock_forever(self, clock: Clock, poll_s: float) -> None:
+        """Rows are due by the wall clock: where that is set back by an hour, a page would wait for an hour."""
+        apart = clock.now() - timedelta(seconds=clock.boot())
+        while True:
+            await clock.sleep(poll_s)
+            now = clock.now()
+            back = apart - (now - timedelta(seconds=clock.boot()))
+            if back > timedelta(seconds=SET_BACK_S):
+                try:
+                    await self._store.clock_set_back(back, now)
+                except JournalUnavailable:
+                    continue
+                log.warning(OUTBOX_CLOCK_SET_BACK, seconds=back.total_seconds())
+                self.poke()
+            apart -= back
 
     async def _give_up_unserved_forever(self, clock: Clock) -> None:
         while True:
@@ -226,7 +251,7 @@ class Outbox:
             raise  # before anything was sent: no try of it counts
         except Exception as exc:  # a defect in one message must not keep the ones behind it from people
             log.error(MESSAGE_BROKEN, **_facts(row), exc_info=exc)
-            error = ChatError(repr(exc), retry_after_s=0.0, unanswered=True)
+            error = ChatError(redact(repr(exc))[:MOST_SAID], retry_after_s=0.0, unanswered=True)
             await self._not_delivered(row, error, lanes, now())
         else:
             self._report(row.channel, "sent")
@@ -238,7 +263,7 @@ class Outbox:
         updates = row.main is not None and row.kind in ("update", "again")
         retry_at: datetime | None = None
         if error.retry_after_s is not None and now - row.created_at < pace.give_up_after:
-            asked = timedelta(seconds=error.retry_after_s)
+            asked = timedelta(seconds=min(error.retry_after_s, LONGEST_WAIT_S))
             self._traffic.slow_down(lanes, asked, now)
             retry_at = now + max(asked, pace.backoff(row.tries))
             log.info(MESSAGE_RETRIED, **_facts(row), error=str(error))

@@ -140,6 +140,10 @@ class OutboxStore(Protocol):
         """Give up what was stored before then for channels other than these. Returns how many, by channel."""
         ...
 
+    async def clock_set_back(self, by: timedelta, now: datetime) -> None:
+        """What waits is due that much earlier, at the soonest now, and no hold lasts longer than `SETTLE` from now."""
+        ...
+
     async def message_ref(self, key: str) -> MessageRef | None:
         """Where the main message of a key is."""
         ...

@@ -118,6 +118,8 @@ def _why(story: Story) -> tuple[Line, ...]:
     second line of its message already."""
     if story.state == ASKING or (wording(story.state).tone == "ask" and not story.explanation):
         return ((story.description,),) if story.description else ()
+    if story.state == "rejected" and decided_by(story):
+        return ()  # who and why stands there
     return ((story.explanation,),) if story.explanation else ()
 
 
@@ -255,7 +257,7 @@ def decided_by(story: Story) -> str:
     if not note.approved_by:
         return ""
     at = f" at {clock(note.approved_at, story.now)}" if note.approved_at else ""
-    alone = f", alone, breaking the glass: {note.alone}" if note.alone else ""
+    alone = f"; {note.approved_by[-1]} broke the glass: {note.alone}" if note.alone else ""
     return f"approved by {' and '.join(_named(note, who) for who in note.approved_by)}{at}{alone}"
 
 

@@ -27,7 +27,10 @@ def unknown_places(
     for index, route in enumerate(routes.others):
         for name in route.to:
             if name not in known:
-                yield f"routes.others[{index}].to: {name} is not configured. {_hint(name, known)}"
+                yield f"routes.others[{index}].to: {name} is not one of `channels`. {_add(name, known)}"
+    for where, name in routes.pagerduty.named():
+        if name not in services:
+            yield f"routes.pagerduty.{where}: no service of pagerduty.services is called {name}. {_add(name, services)}"
     for name in sorted(severities.by_source.keys() - set(sources)):
         yield f"severities.by_source: no source is called {name}. {_hint(name, sources)}"
     if digests and not slack:
@@ -40,9 +43,9 @@ def _of_ladders(
     routes: Routes, escalation: Escalation, services: Collection[str], known: Collection[str], *, slack: bool
 ) -> Iterator[str]:
     for name in sorted(escalation.others() - set(known)):
-        yield f"escalation: {name} is not configured. {_hint(name, known)}"
+        yield f"escalation: {name} is not one of `channels`. {_add(name, known)}"
     for name in sorted(escalation.services() - set(services)):
-        yield f"escalation: no pager service is called {name}. {_hint(name, services)}"
+        yield f"escalation: no service of pagerduty.services is called {name}. {_add(name, services)}"
     if not routes.pagerduty.default_service:
         for sev in Sev:
             last = [where for where in escalation.ladder(sev)[-1].to if where.person]
@@ -56,6 +59,11 @@ def _of_ladders(
     )
     if uses_slack and not slack:
         yield "escalation: a rung calls somebody in Slack, and `slack` is not configured"
+
+
+def _add(name: str, known: Collection[str]) -> str:
+    """The next step where a name can also be added."""
+    return _hint(name, known) if known else "Add it there, or remove it here."
 
 
 def _hint(name: str, known: Collection[str]) -> str:

@@ -51,4 +51,6 @@ class QuietHours(Strict):
 def can_wait(story: Story) -> bool:
     """Nobody was asked about it and nobody is needed: whoever has answered wants to see what comes of it."""
     calm = story.state in CALM and not wording(story.state).needs_person
-    return calm and story.approval is None and story.cleared_at is None
+    note = story.approval  # every plan has one, also of what asks nobody
+    asked = note is not None and bool(note.expires_at or note.approved_by or note.rejected_by)
+    return calm and not asked and story.cleared_at is None

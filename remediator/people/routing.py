@@ -150,6 +150,12 @@ class PagerRoutes(_Strict):
     acknowledge: bool = False
     """Acknowledge the incident while we act. Off, because it stops the pager's own escalation while we may be dead."""
 
+    def named(self) -> Iterable[tuple[str, str]]:
+        """(where, service) for each that is written down."""
+        if self.default_service:
+            yield "default_service", self.default_service
+        yield from ((f"routes[{index}].service", route.service) for index, route in enumerate(self.routes))
+
     def service(self, story: Story) -> str:
         return next((route.service for route in self.routes if route.holds(story)), self.default_service)
 

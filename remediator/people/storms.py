@@ -93,10 +93,35 @@ def storm_notices(story: StormStory, news: StormNews, who: Audience) -> tuple[Ou
     chat = [message for channel, people in who.channels.items() for message in _chat(story, news, channel, people)]
     if not who.service:
         return tuple(chat)
-    key = f"pagerduty/{who.service}/{story.id}"
-    event, once = (resolve_event(story), "") if news is StormNews.OVER else (trigger_event(story, who), f"{key}/call")
+    key = _call_key(story.id, who.service)
+    once = "" if news is StormNews.OVER else call_once(story.id, who.service)
+    event = resolve_event(story) if news is StormNews.OVER else trigger_event(story, who)
     call = OutboxMessage(channel="pagerduty", destination=who.service, key=key, kind="event", payload=event, once=once)
     return (*chat, call)
+
+
+def _call_key(storm: str, service: str) -> str:
+    return f"pagerduty/{service}/{storm}"
+
+
+def call_once(storm: str, service: str) -> str:
+    """Names the one call of a storm."""
+    return f"{_call_key(storm, service)}/call"
+
+
+def unreached(story: StormStory, who: Audience) -> tuple[OutboxMessage, ...]:
+    """The pager refused the call for good: a new message that rings those whom chat can reach, once for the storm. In a
+    channel of its own key, so that it takes nobody's place."""
+    said = f"The pager could not be called ({who.service}). {first_line(story)}. {need(story)}"
+    made = []
+    for channel, people in who.channels.items():
+        line = " ".join(text for text in (mentioned(people), markup.prose(f"{GLYPH} {said}", 1500)) if text)
+        payload = {"text": markup.prose(f"{GLYPH} {said}", TEXT_LIMIT), "blocks": [section(line)]}
+        key = f"slack/{channel}/{story.id}/unreached"
+        made.append(
+            OutboxMessage(channel="slack", destination=channel, key=key, kind="post", payload=payload, once=key)
+        )
+    return tuple(made)
 
 
 def _chat(story: StormStory, news: StormNews, channel: str, people: tuple[str, ...]) -> list[OutboxMessage]:

@@ -272,12 +272,13 @@ def need(story: Story) -> str:
         return f"The alert cleared at {clock(story.cleared_at, story.now)}. Have a look when you are up."
     _, left = OUTCOMES.get(story.outcome, ("", ""))
     if story.taken_by and not words.resolves:
-        return f"{story.taken_by} has taken this: nothing more is sent for it. {left}".strip()
+        back = "" if left else f"Give it back: remediator give-back {story.remediation_id}"
+        return f"{story.taken_by} has taken this: nothing more is sent for it. {left or back}"
     if story.next_rung and words.needs_person:
         return f"{left} Playbook {story.next_rung} is tried next.".strip()
     if words.tone == "ask" and (stop := stopped(story)) is not None:
-        said = " ".join(text.rstrip(".") + "." for text in (stop.reason, stop.changes) if text)
-        return f"It cannot be approved now. {said[:1].upper()}{said[1:]}".strip()
+        told = [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in (stop.reason, stop.changes) if text]
+        return " ".join(("It cannot be approved now.", *told))
     if story.state == "snoozed":
         by = f" by {story.snoozed_by}" if story.snoozed_by else ""
         until = f" until {clock(story.deadline, story.now)}, then it is asked again" if story.deadline else ""

@@ -118,7 +118,24 @@ def _pattern_hint(pattern: str) -> str:
         return "Begin it with http:// or https://."
     if pattern.startswith("^[a-z][a-z0-9_]"):
         return "Use lower case letters, digits and _, beginning with a letter."
+    if pattern == "^([01][0-9]|2[0-3]):[0-5][0-9]$":
+        return "Write hours and minutes with two digits each, such as 08:00."
+    for start, hint in _ID_HINTS.items():
+        if pattern.startswith(start):
+            return hint
     return f"It must match {pattern}."
+
+
+_ID_HINTS = {
+    "^[CGD][": "Write the ID of a Slack channel, such as C0123456789 (at the bottom of its details), not its name.",
+    "^[CGDUW][": "Write the ID of a Slack channel (C0123456789) or member (U0123456789), not a name.",
+    "^([TE][": "Write the member ID of that Slack account, such as U0123456789 (in its profile), not a name.",
+    "^([UWS][": "Write the ID of a Slack member (U...) or group (S...), not a name; or oncall:pagerduty/SCHEDULE.",
+    "^(apprise|": "Write the kind of channel and its name, such as apprise:mail-ops, webhook:cmdb or ticket:jira.",
+    "^(page|": "Write page, channel, slack:U... (member), slack:S... (group), pagerduty:SERVICE or apprise:NAME; all of"
+    " them are in docs/people.md. Slack has IDs here, no names.",
+}
+"""How the patterns of places and people begin -> what to write."""
 
 
 def short(value: Any) -> str:

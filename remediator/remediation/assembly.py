@@ -275,6 +275,7 @@ def assemble(
             teller=teller,
             routes=settings.routes,
             clock=ports.clock,
+            quiet=settings.quiet_hours,
             on_told=on_told,
         ),
         aiming=aiming,

@@ -12,8 +12,9 @@ from remediator.guardrails import storm
 from remediator.guardrails.verdict import Answer, gravest
 from remediator.playbooks.model import Check, Playbook, Step, Verify
 from remediator.remediation.draft import Draft, Notice
+from remediator.remediation.events import Approved
 from remediator.remediation.judge import Judgement, judge
-from remediator.remediation.state import Remediation, State
+from remediator.remediation.state import Consent, Remediation, State
 from remediator.remediation.verify import DEFAULT_CHECKS
 
 QUIET_BEFORE_SUPERSEDED = timedelta(minutes=5)
@@ -115,8 +116,13 @@ def completes_quorum(d: Draft) -> bool:
         return False
     if d.event.break_glass:
         return True
-    people = {c.who for c in d.r.standing(d.now)} | {d.event.who}
+    people = {c.who for c in d.r.standing(d.now) if not said_by(c, d.event)} | {d.event.who}
     return len(people) >= d.r.spec.approval.quorum
+
+
+def said_by(consent: Consent, event: Approved) -> bool:
+    """Whether it is the same person's, or the same account's, for whomever that account was taken then."""
+    return consent.who == event.who or bool(event.account and consent.account == event.account)
 
 
 def taken(d: Draft) -> bool:

@@ -234,8 +234,9 @@ class Journal(Protocol):
         """What belongs to each open episode by its id, newest first, also what has been resolved meanwhile."""
         ...
 
-    async def look_again(self, episode_id: str, now: datetime) -> int:
-        """What still fires, and ended only because a person had the episode, is decided anew. How many alerts."""
+    async def look_again(self, now: datetime) -> frozenset[str]:
+        """What still fires, and ended only because a person had the episode, is decided anew once nobody has it. The
+        episodes with such alerts."""
         ...
 
     async def close_unsent(self, now: datetime, silent: timedelta) -> int:

@@ -238,6 +238,7 @@ class Ladders:
                 sev=min((sev_of(story) for story in open_ones), default=ladder.sev),
                 asked=_asked(question[0]) if question is not None else None,
                 dead=await self._is_dead(ladder),
+                said_at=max((r.since for r, s in zip(found, stories, strict=True) if s in open_ones), default=None),
             ),
             story=lead,
         )

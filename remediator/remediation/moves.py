@@ -10,6 +10,7 @@ from remediator.people.severity import SHIPPED, Sev, gravest_of
 from remediator.remediation.conditions import (
     CONFLICT_WINDOW,
     judged,
+    said_by,
     step_of,
     storm_over,
     told_by_its_storm,
@@ -18,7 +19,7 @@ from remediator.remediation.conditions import (
     verify_in_force,
 )
 from remediator.remediation.draft import LADDER_OUTCOMES, Draft, Notice
-from remediator.remediation.state import Consent, Done, StepOutcome
+from remediator.remediation.state import Consent, Done, State, StepOutcome
 
 RECHECK = 30.0
 """Seconds between looks at what is held or waits for people."""
@@ -69,7 +70,8 @@ def show_plan(d: Draft) -> None:
     brought up to date when another guard objects than before: a pause takes the button away."""
     if _objectors(d.r.verdicts) != _objectors(d.event.verdicts):
         d.tell(Notice.PROGRESS)
-    d.set(verdicts=d.event.verdicts, reason=d.event.explanation)
+    snoozed = d.r.state is State.SNOOZED  # by whom and until when goes on being its reason
+    d.set(verdicts=d.event.verdicts, reason=d.r.reason if snoozed else d.event.explanation)
 
 
 def _objectors(verdicts: tuple[Verdict, ...]) -> set[tuple[str, Answer]]:
@@ -147,8 +149,8 @@ def propose_again(d: Draft) -> None:
 
 
 def take_consent(d: Draft) -> None:
-    given = tuple(c for c in d.r.consents if c.who != d.event.who)
     e = d.event
+    given = tuple(c for c in d.r.consents if not said_by(c, e))
     consent = Consent(
         who=e.who,
         at=d.now,
@@ -173,7 +175,9 @@ def start_soon(d: Draft) -> None:
 
 def wait_approved(d: Draft) -> None:
     """Approved, but not now. A pause or a storm keeps the approval until it expires; anything else only
-    `start_within`."""
+    `start_within`. People have read that it starts, so they are told what keeps it."""
+    if _objectors(d.r.verdicts) != _objectors(d.event.verdicts):
+        d.tell(Notice.PROGRESS)
     d.set(verdicts=d.event.verdicts, reason=d.event.explanation)
     if hasattr(d.event, "plan") and told_to_wait(d) and d.r.approval_expires and d.r.deadline:
         d.set(deadline=max(d.r.deadline, d.r.approval_expires))
@@ -497,6 +501,11 @@ def because(reason: str) -> Callable[[Draft], None]:
 
     move.__name__ = "say: " + reason
     return move
+
+
+def name_undo_stopper(d: Draft) -> None:
+    """Whoever stopped it must hear what it was for: it is theirs now."""
+    d.set(reason=f"the undo was stopped: {d.event.detail}. Last: {d.r.reason}")
 
 
 def tell_unclear(d: Draft) -> None:

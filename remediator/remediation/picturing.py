@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
@@ -18,6 +19,7 @@ from remediator.people.graph import Mark
 from remediator.people.graph_png import draw
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.pictures import picture_rows
+from remediator.people.quiet_hours import QuietHours, can_wait
 from remediator.people.routes import Routes
 from remediator.ports import Clock
 from remediator.remediation.draft import Decision, Notice
@@ -64,6 +66,7 @@ class Pictures:
         teller: Teller,
         routes: Routes,
         clock: Clock,
+        quiet: QuietHours | None = None,
         on_told: Callable[[], None] = lambda: None,
     ) -> None:
         self._journal = journal
@@ -71,6 +74,7 @@ class Pictures:
         self._teller = teller
         self._routes = routes
         self._clock = clock
+        self._quiet = quiet
         self._on_told = on_told
         self._waiting: asyncio.Queue[tuple[Remediation, Moment]] = asyncio.Queue(MOST_WAITING)
 
@@ -111,7 +115,10 @@ class Pictures:
                 png = await asyncio.to_thread(draw, graph)
                 rows += picture_rows(story, graph, png, name=f"{due}-{number}", channels=channels)
         if rows:
-            await self._journal.store_messages(rows, self._clock.now())
+            now = self._clock.now()
+            # With the message that it belongs to: before that it would be tried for an hour and given up.
+            later = self._quiet.until(story, now) if self._quiet is not None and can_wait(story) else None
+            await self._journal.store_messages([replace(row, not_before=later) for row in rows], now)
             self._on_told()
         return len(rows)
 

@@ -21,7 +21,16 @@ from remediator.guardrails.verdict import Answer, Verdict, gravest
 from remediator.guardrails.words import about
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.routes import Routes
-from remediator.people.storms import SHOWN, Audience, StormNews, StormStory, audience, storm_notices
+from remediator.people.storms import (
+    SHOWN,
+    Audience,
+    StormNews,
+    StormStory,
+    audience,
+    call_once,
+    storm_notices,
+    unreached,
+)
 from remediator.people.story import Story
 from remediator.ports import Clock
 from remediator.remediation.clock_watch import ClockWatch
@@ -145,6 +154,7 @@ class Storms:
         fresh = [r for r in held if storm.over_at(r.verdicts, weather.now) is not None]
         if row is not None:
             await self._change(row, found, fresh, weather.now)
+            await self._make_up_for_a_dead_call(row, found, weather.now)
         elif fresh and not await self._more_are_coming(cluster, fresh, weather.now):
             await self._begin(weather, found, fresh)
         return True
@@ -199,6 +209,22 @@ class Storms:
             messages = storm_notices(story, StormNews.CHANGED, told)
         if await self._journal.save_storm(after, messages, now) and messages:
             self._on_told()
+
+    async def _make_up_for_a_dead_call(self, row: Storm, found: Lasting, now: datetime) -> None:
+        """A storm has no ladder: where its only call is a dead letter, nobody would hear of it."""
+        if not row.service:
+            return
+        once = call_once(row.id, row.service)
+        if (await self._journal.message_states((once,))).get(once) != "failed":
+            return
+        members = [r for m in row.members[:SHOWN] if (r := await self._journal.get(m)) is not None]
+        channels = {**dict.fromkeys(row.channels, ()), **audience(await self._stories(members), self._routes).channels}
+        told = unreached(await self._story(row, found, now), Audience(channels=channels, service=row.service))
+        if not told or await self._journal.message_states(tuple(m.once for m in told)):
+            return
+        await self._journal.store_messages(told, now)
+        self._on_told()
+        log.error("storm_call_dead", storm=row.id, cluster=row.cluster, service=row.service)
 
     async def _end(self, row: Storm, found: Lasting, now: datetime) -> None:
         story = await self._story(row, found, now, over=True)

@@ -284,7 +284,7 @@ RULES: tuple[Rule, ...] = (
     Rule((UNDOING,), Acted, c.answer_is("uncertain"), UNCERTAIN, (m.probe_now,)),
     Rule((UNDOING,), Acted, c.both(c.answer_is("conflict"), c.conflicts_are_few), None, (m.count_conflict,)),
     Rule((UNDOING,), Acted, c.answer_is("busy", "not_sent", "cannot_see", "budget", "conflict"), None, (m.retry_soon,)),
-    Rule((UNDOING,), Acted, c.answer_is("paused"), ESCALATED, (END_STOPPED,)),
+    Rule((UNDOING,), Acted, c.answer_is("paused"), ESCALATED, (END_STOPPED, m.name_undo_stopper)),
     Rule((UNDOING,), Acted, c.answer_is("changed", "refused", "deny", "hold"), ESCALATED, (END_UNDO_FAILED,)),
     Rule((UNDOING,), Sampled, c.undo_verified, ESCALATED, (m.end(StepOutcome.UNDONE),)),
     Rule((UNDOING,), Sampled, None, None, (m.look_at_undo_again,)),

@@ -102,7 +102,8 @@ class Teller:
         if not wording(told_as(r)).told:
             return
         records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
-        shown = [m for m in notices(await self._story(r, records), News.DETAIL, self._routes) if m.kind == "update"]
+        told = notices(await self._story(r, records), News.DETAIL, self._routes, quiet=self._company.quiet)
+        shown = [m for m in told if m.kind == "update"]
         if r.state in BESIDE and await self._another_is_under_way(r):
             shown = [m for m in shown if not await self._speaks_over(m)]
         await self._journal.store_messages(shown, self._clock.now())
@@ -182,7 +183,8 @@ class Teller:
         records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
         notes = [EvidenceNote(title=e.title, text=e.summary or e.error, log=e.text) for e in evidence]
         story = replace(await self._story(r, records), evidence=tuple(notes))
-        messages = (*notices(story, News.EVIDENCE, self._routes), *await self._noted(story, News.EVIDENCE))
+        told = notices(story, News.EVIDENCE, self._routes, quiet=self._company.quiet)
+        messages = (*told, *await self._noted(story, News.EVIDENCE))
         await self._journal.store_messages(messages, self._clock.now())
 
 
@@ -264,7 +266,7 @@ def story_of(
         state=told_as(r),
         step=r.step,
         headline=headline(r),
-        explanation=question(r) or (_why_this(r) if r.state in NEEDS_PEOPLE else arrows(r.reason)),
+        explanation=question(r) or (_why_this(r) if r.state in NEEDS_PEOPLE else _why_here(r)),
         severity=r.severity,
         environment=r.environment,
         project=r.project,
@@ -294,6 +296,11 @@ def _is_snoozed(r: Remediation) -> bool:
     return r.state is State.SNOOZED and r.reason.startswith("snoozed by ")
 
 
+def _why_here(r: Remediation) -> str:
+    """What it stands in is the headline's to say: `rollout: good 3/3`, not `succeeded: rollout: good 3/3`."""
+    return arrows(r.reason.removeprefix(f"{r.state}: "))
+
+
 def _why_this(r: Remediation) -> str:
     """Why this playbook is proposed for this target; what the guards say stands below it."""
     description = r.spec.description.strip() if r.spec else ""
@@ -312,6 +319,8 @@ def headline(r: Remediation) -> str:
         return f"{r.playbook} {target}"
     first = actions[0]
     more = f" (+{len(actions) - 1} more steps)" if len(actions) > 1 else ""
+    if first.summary.partition(" ")[0] in first.action.split("_"):  # "restart 3 copies by rollout" says what is done
+        return arrows(f"{first.summary} of {target}{more}")
     return arrows(f"{first.action.replace('_', ' ')} {target}: {first.summary}{more}")
 
 
@@ -359,6 +368,8 @@ def _alert(record: AlertRecord) -> StoryAlert:
 def _approval(r: Remediation) -> ApprovalNote | None:
     if r.spec is None or not (r.digest or r.consents or r.state is State.REJECTED):
         return None
+    said = r.reason.removeprefix("rejected by ") if r.state is State.REJECTED else ""
+    rejected_by, _, comment = said.partition(":")
     return ApprovalNote(
         approvers=r.spec.approval.approvers,
         quorum=r.spec.approval.quorum,
@@ -367,7 +378,8 @@ def _approval(r: Remediation) -> ApprovalNote | None:
         approved_at=max((c.at for c in r.consents), default=None),
         rights={c.who: c.by for c in r.consents if c.by},
         alone=next((c.break_glass for c in r.consents if c.break_glass), ""),
-        rejected_by=r.reason.removeprefix("rejected by ").partition(":")[0] if r.state is State.REJECTED else "",
+        rejected_by=rejected_by,
+        comment=comment.strip(),
     )
 
 

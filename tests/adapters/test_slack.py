@@ -14,6 +14,7 @@ import pytest
 from remediator.adapters.slack import SlackChat
 from remediator.ports import ChatError
 from tests.support import block_kit
+from tests.support.babbler import babbler
 from tests.support.fake_http import Fault
 from tests.support.fake_slack import OPS, TEAM, FakeChannel, FakeSlack
 
@@ -269,3 +270,13 @@ async def test_the_fake_as_a_process_of_its_own() -> None:
     assert (message["channel"], message["shown"]) == ("C0E2E", "*hello*")
     assert "<b>hello</b>" in page
     assert process.returncode == 0
+
+
+async def test_an_answer_that_is_no_http_shows_nobody_our_token() -> None:
+    """aiohttp's error holds the request with its headers; ours is logged, kept as a dead letter and shown to people."""
+    async with babbler() as address, SlackChat("xoxb-0123456789-secret", base_url=f"{address}/api/") as chat:
+        for call in (lambda: chat.post(OPS, "hello", BLOCKS), lambda: chat.member("U0ANN")):
+            with pytest.raises(ChatError, match="no answer from Slack") as caught:
+                await call()
+            assert "0123456789" not in str(caught.value)
+            assert caught.value.retry_after_s is not None

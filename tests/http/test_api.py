@@ -470,4 +470,5 @@ class TestTaking:
         await world.proposed()
         body = {"break_glass": "checkout is down, nobody answers"}
         answer = await client.post(f"{API}/remediations/r-1/approve", json=body, headers=as_("admin"))
-        assert (answer.status, (await answer.json())["next"]) == (403, "approvals.break_glass in the configuration")
+        said = "Ask those who may approve it. For the next time: approvals.break_glass in the configuration."
+        assert (answer.status, (await answer.json())["next"]) == (403, said)

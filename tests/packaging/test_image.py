@@ -138,7 +138,8 @@ def test_what_the_package_imports_is_pinned() -> None:
     late = {_plain(re.split("[^A-Za-z0-9._-]", one)[0]) for extra in extras for one in extra}
     for name in sorted(foreign):
         found = {_plain(one) for one in distributions.get(name, [name])}
-        assert found & (pinned | late), f"{imported[name]} imports {name} ({', '.join(found)}), which runtime.txt does not pin"
+        said = f"{imported[name]} imports {name} ({', '.join(found)}), which runtime.txt does not pin"
+        assert found & (pinned | late), said
 
 
 def _plain(name: str) -> str:

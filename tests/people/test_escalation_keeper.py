@@ -530,3 +530,20 @@ def test_who_is_still_waited_for(states: list[str], open_ones: list[int]) -> Non
     found = [remediation(State(state), id=f"r-{n}") for n, state in enumerate(states)]
     stories = [story_of(r, (), NOW) for r in found]
     assert [int(s.remediation_id[2:]) for s in ladders._unanswered(found, stories)] == open_ones
+
+
+async def test_what_is_given_back_is_told_again_at_once_also_where_nobody_stands_on_a_later_rung() -> None:
+    """The routes have nothing new to tell then, and whoever took it has silenced the pager's incident."""
+    town = Town(settings=Escalation())
+    r = await town.fire()
+    pause = await town.world.journal.pause(episode_scope(r.episode), "ann", "Slack", None, town.world.clock.now())
+    await town.wait(20)
+    first = town.calls()
+    assert first == [(0, "post C0OPS"), (0, "page shop")]
+    await town.world.journal.resume(pause.id, "ann", town.world.clock.now())
+    await town.wait(1)
+    assert sorted(town.calls()[2:]) == [(20, "page shop"), (20, "post C0OPS")]
+    events = [row.payload["event_action"] for _, row in town.log if row.channel == "pagerduty"]
+    assert events == ["trigger", "resolve", "trigger"]
+    await town.wait(5)
+    assert len(town.calls()) == 4, "once"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from remediator.adapters.simulated import VirtualClock
 from remediator.adapters.sql.engine import SqliteMemory
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.errors import JournalUnavailable
-from remediator.people.inbox import GIVE_UP_AFTER, Inbox, Later
+from remediator.people.inbox import AT_ONCE, GIVE_UP_AFTER, Inbox, Later
 from remediator.people.inbox_rows import InboxStore, Incoming
 
 
@@ -157,3 +158,38 @@ async def test_a_click_that_waits_is_not_forgotten_and_one_that_is_done_goes_aft
     assert (await store.purge(clock.now() + timedelta(days=7)))["inbox"] == 0
     assert (await store.purge(clock.now() + timedelta(days=8)))["inbox"] == 1
     assert [item.key for item in await store.incoming(clock.now(), 9)] == ["waits"]
+
+
+async def test_what_came_before_the_clock_was_set_back_does_not_wait_for_that_hour(store: SqlJournal) -> None:
+    clock, handling = VirtualClock(), Handling(Later("not yet"))
+    before = clock.now() + timedelta(hours=1)
+    for key in ("fresh", "put off"):
+        await store.take_in(click(key), before)
+    row = (await store.incoming(before, 9))[1]
+    await store.put_off(row.id, "not yet", before + timedelta(seconds=30), before)
+    inbox = Inbox(store, {"slack": handling}, clock)
+    assert [await inbox.run_once() for _ in range(2)] == [2, 0], "put off as anything else, without a busy loop"
+    clock.advance(2)
+    assert [await inbox.run_once() for _ in range(2)] == [1, 0]
+
+
+async def test_a_source_that_hangs_keeps_no_other_waiting(store: SqlJournal) -> None:
+    clock, handling = VirtualClock(), Handling()
+    full, stuck, under_way = asyncio.Event(), asyncio.Event(), itertools.count(1)
+
+    async def hangs(item: Incoming) -> str:
+        if next(under_way) == AT_ONCE:
+            full.set()
+        await stuck.wait()
+        return "at last"
+
+    for number in range(AT_ONCE + 5):
+        await store.take_in(Incoming(source="pagerduty", key=f"event-{number}", body={}), clock.now())
+    inbox = Inbox(store, {"pagerduty": hangs, "slack": handling}, clock)
+    waiting = asyncio.create_task(inbox.run_once())
+    await full.wait()
+    await store.take_in(click(), clock.now())
+    assert await inbox.run_once() == 1
+    stuck.set()
+    assert await waiting == AT_ONCE
+    assert await inbox.run_once() == 5

@@ -216,3 +216,11 @@ def test_the_name_of_a_channel_is_one_that_slack_takes(story: Story, prefix: str
     assert name == name.lower()
     assert all(c.isascii() and (c.isalnum() or c == "-") for c in name)
     assert name.startswith(f"{prefix}-20250602")
+
+
+def test_where_nobody_has_a_pager_a_page_calls_those_of_the_channel() -> None:
+    """A line in the thread makes no sound, and says that somebody was called."""
+    routes = Routes.model_validate({"slack": {"default_channel": "C0OPS", "mentions": ["S0ONCALL"]}})
+    _, messages = climb_messages(ladder("page:low"), Up(why="time"), ESCALATED, routes)
+    (post,) = [m for m in messages if m.kind == "post"]
+    assert "<!subteam^S0ONCALL>" in json.dumps(post.payload)

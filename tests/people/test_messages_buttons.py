@@ -176,7 +176,7 @@ def test_what_is_paused_cannot_be_approved_but_rejected(guardrail: str, title: s
     first, second, *_ = lines(main_message(story))
     assert first.startswith(title)
     assert not any(line.startswith("*Guards*  `") for line in lines(main_message(story))), "said once"
-    assert second == "*It cannot be approved now. By ann: freeze. lift it: remediator x.*"
+    assert second == "*It cannot be approved now. By ann: freeze. Lift it: remediator x.*"
     assert "`remediator approve r-4f2c91`" not in lines(main_message(replace(story, interactive=False)))
 
 
@@ -208,7 +208,7 @@ def test_the_same_message_says_who_decided_and_by_what_right() -> None:
 def test_a_broken_glass_is_told() -> None:
     assert SUCCEEDED.approval is not None
     alone = replace(SUCCEEDED, approval=replace(SUCCEEDED.approval, quorum=2, alone="checkout is down"))
-    assert any("alone, breaking the glass: checkout is down" in line for line in lines(main_message(alone)))
+    assert any("broke the glass: checkout is down" in line for line in lines(main_message(alone)))
 
 
 def test_break_glass_is_offered_only_where_the_story_says_so() -> None:

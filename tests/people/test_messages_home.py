@@ -54,6 +54,12 @@ def test_what_waits_comes_first_and_the_most_urgent_on_top() -> None:
     assert "`remediator resume p-7`" in told
 
 
+def test_what_a_person_has_taken_says_so_and_how_it_is_given_back() -> None:
+    told = lines([], [replace(PAUSE, scope="episode:e-81aa03", why="Slack")])
+    assert "🙋 episode e-81aa03 taken by ann (Slack)" in told
+    assert "`remediator give-back e-81aa03`" in told
+
+
 def test_many_are_counted() -> None:
     told = lines([replace(OFFERED, remediation_id=f"r-{i}") for i in range(40)], [PAUSE] * 40)
     assert told.count(f"… ({40 - SHOWN} more)") == 2

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from remediator.guardrails.verdict import Answer, Verdict
-from remediator.people.buttons import REASON, Dialog, Origin, Proposal, read_origin
+from remediator.people.buttons import REASON, Button, Dialog, Origin, Proposal, read_origin
 from remediator.people.messages import Message
 from remediator.people.modals import (
     break_glass_modal,
@@ -19,8 +19,9 @@ from remediator.people.modals import (
 )
 from remediator.people.story import EvidenceNote, Story, StoryAlert
 from remediator.ports import MessageRef
+from remediator.remediation.break_glass import SHORTEST_REASON
 from tests.people.hostile import hostile_stories, hostile_text
-from tests.people.stories import HELD, NOW, OFFERED, SUCCEEDED
+from tests.people.stories import ESCALATED, HELD, NOW, OFFERED, SUCCEEDED
 from tests.people.test_messages import assert_inert
 from tests.support import block_kit
 from tests.support.fake_slack import shown
@@ -80,11 +81,27 @@ def test_details_show_all_of_it() -> None:
         "*Events* 12 x BackOff in 4 min",
         "*So far*",
         "03:05:10 proposed",
+        "Approve",
+        "Reject",
         "r-4f2c91 · rollback-bad-release · cluster prod-eu",
         "<https://remediator.example.com/remediations/r-4f2c91|Console>",
         "<https://runbooks.example.com/checkout/errors|Runbook>",
         "<https://prometheus.example.com/graph?g0.expr=rate%28x%5B5m%5D%29&amp;g0.tab=1|Graph>",
     ]
+
+
+def test_details_can_be_answered_where_their_message_can() -> None:
+    glass = details_modal(replace(OFFERED, break_glass_offered=True))
+    assert_valid(glass)
+    assert _buttons(glass) == [Button.APPROVE, Button.REJECT, Button.SNOOZE]
+    assert any("confirm" in element for block in glass["blocks"] for element in block.get("elements", ()))
+    assert _buttons(details_modal(replace(ESCALATED, interactive=True))) == [Button.TAKE]
+    assert _buttons(details_modal(SUCCEEDED)) == _buttons(details_modal(replace(OFFERED, interactive=False))) == []
+
+
+def _buttons(view: dict[str, Any]) -> list[str]:
+    elements = [e for block in view["blocks"] if block["type"] == "actions" for e in block["elements"]]
+    return [element["action_id"] for element in elements]
 
 
 def test_details_never_show_log_text() -> None:
@@ -138,7 +155,7 @@ def test_break_glass_asks_for_a_reason_that_may_not() -> None:
     view = break_glass_modal(ORIGIN, what=OFFERED.headline)
     assert_valid(view)
     assert view["blocks"][-1]["optional"] is False
-    assert view["blocks"][-1]["element"]["min_length"] == 3
+    assert view["blocks"][-1]["element"]["min_length"] == SHORTEST_REASON
     assert "*alone*" in " ".join(lines(view))
 
 

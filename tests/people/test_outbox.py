@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from remediator.adapters.simulated import VirtualClock
 from remediator.errors import JournalUnavailable
 from remediator.objects import Object
 from remediator.people.carrier import Pace
 from remediator.people.carriers.pagerduty import PagerDutyCarrier
 from remediator.people.carriers.slack import PACE, SlackCarrier
 from remediator.people.coalescing import next_of_key
+from remediator.people.lanes import Traffic
 from remediator.people.messages import CONTINUED
 from remediator.people.outbox import Outbox
 from remediator.people.outbox_rows import OutboxKind, OutboxMessage
@@ -538,3 +540,51 @@ async def test_a_carrier_that_never_ends_is_cut_off(world: World, monkeypatch: p
     await world.run()
     assert world.store.states() == ["pending"]
     assert world.store.rows[1].row.tries == 1
+
+
+async def test_a_page_does_not_wait_for_the_hour_that_the_clock_was_set_back_by() -> None:
+    class Turned(VirtualClock):
+        ahead = timedelta(0)
+
+        def now(self) -> datetime:
+            return super().now() + self.ahead
+
+    clock, store, pager = Turned(START), MemoryOutbox(), RecordingPager()
+    outbox = Outbox(store, {"pagerduty": PagerDutyCarrier({"shop": pager})})
+    work = asyncio.create_task(outbox.run(clock))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    event = {"event_action": "trigger"}
+    page = OutboxMessage(channel="pagerduty", destination="shop", key="k", kind="event", payload=event)
+    await store.add(page, clock.now())
+    clock.ahead = -timedelta(hours=1)
+    for _ in range(3):
+        clock.advance(1)
+        outbox.poke()
+        for _ in range(50):
+            await asyncio.sleep(0)
+    work.cancel()
+    await asyncio.wait({work})
+    assert pager.sent == ["trigger"]
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e9])
+async def test_nobody_makes_us_wait_for_years(seconds: float) -> None:
+    """One answer with such a header would silence a whole channel."""
+    store, pager = MemoryOutbox(), RecordingPager(errors=deque([ChatError("429", retry_after_s=seconds)]))
+    outbox = Outbox(store, {"pagerduty": PagerDutyCarrier({"shop": pager})})
+    event = {"event_action": "trigger"}
+    await store.add(OutboxMessage(channel="pagerduty", destination="shop", key="k", kind="event", payload=event), START)
+    await outbox.run_once(START)
+    await outbox.run_once(START + timedelta(hours=1))
+    assert pager.sent == ["trigger"]
+
+
+def test_lanes_of_what_is_long_over_are_forgotten() -> None:
+    """Each incident has lanes of its own, and a process runs for months."""
+    traffic, gap = Traffic(), timedelta(seconds=1)
+    for number in range(5000):
+        lanes, at = {f"pagerduty_note {number}": gap}, START + number * 2 * gap
+        assert traffic.enter(lanes, at)
+        traffic.leave(lanes, at)
+    assert len(traffic._rests) <= 1001

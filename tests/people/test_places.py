@@ -62,11 +62,11 @@ def test_everything_that_is_named_is_there(tmp_path: Path) -> None:
     ("changes", "says"),
     [
         pytest.param(
-            {"channels": {}}, "routes.others[0].to: apprise:mail is not configured", id="a channel of a route"
+            {"channels": {}}, "routes.others[0].to: apprise:mail is not one of `channels`", id="a channel of a route"
         ),
         pytest.param(
             {"routes": {**WHOLE["routes"], "others": [{"to": ["webhook:mail"]}]}},
-            "webhook:mail is not configured",
+            "webhook:mail is not one of `channels`",
             id="another kind",
         ),
         pytest.param(
@@ -76,10 +76,35 @@ def test_everything_that_is_named_is_there(tmp_path: Path) -> None:
         pytest.param({"slack": None, "digests": None}, "a rung calls somebody in Slack", id="rungs without Slack"),
         pytest.param(
             {"pagerduty": {"services": {"shop": {"value": "k" * 32}}}},
-            "no pager service is called second",
+            "no service of pagerduty.services is called second",
             id="a service",
         ),
-        pytest.param({"escalation": {"status_page": "stats"}}, "webhook:stats is not configured", id="a status page"),
+        pytest.param(
+            {"routes": {"pagerduty": {"default_service": "shopp"}}, "escalation": None},
+            'routes.pagerduty.default_service: no service of pagerduty.services is called shopp. Did you mean "shop"?',
+            id="a service of a route",
+        ),
+        pytest.param(
+            {"routes": {"pagerduty": {"routes": [{"service": "shop"}]}}, "pagerduty": None, "escalation": None},
+            "routes.pagerduty.routes[0].service: no service of pagerduty.services is called shop. Add it there",
+            id="a service without a pager",
+        ),
+        pytest.param(
+            {"routes": {"slack": {"default_channel": "#ops"}}},
+            "Write the ID of a Slack channel, such as C0123456789",
+            id="a channel's name",
+        ),
+        pytest.param(
+            {"routes": {"slack": {"mentions": ["@ann"]}}}, "Write the ID of a Slack member (U...)", id="a member's name"
+        ),
+        pytest.param(
+            {"routes": {"others": [{"to": ["mail"]}]}}, "such as apprise:mail-ops", id="a channel without its kind"
+        ),
+        pytest.param({"escalation": {"who": {"leads": ["slack:@leads"]}}}, "slack:U... (member)", id="a group's name"),
+        pytest.param({"digests": [{"at": "8:00", "zone": "UTC"}]}, "such as 08:00", id="a time of one digit"),
+        pytest.param(
+            {"escalation": {"status_page": "stats"}}, "webhook:stats is not one of `channels`", id="a status page"
+        ),
         pytest.param(
             {"routes": {"slack": {"default_channel": "C0OPS"}}, "escalation": {}},
             "the ladder of sev1 ends at `page`, which needs routes.pagerduty.default_service",

@@ -13,6 +13,7 @@ from PIL import Image
 from remediator.adapters.simulated import SimulatedQueries, VirtualClock
 from remediator.errors import CannotSee
 from remediator.people.outbox_rows import OutboxRow
+from remediator.people.quiet_hours import QuietHours
 from remediator.ports import Series
 from remediator.remediation.checks.error_ratio import ErrorRatioArgs, ratio_query
 from remediator.remediation.checks.traffic import window_of
@@ -190,3 +191,22 @@ async def test_where_too_much_waits_pictures_are_left_out(world: World) -> None:
     due = next(d for d in world.decisions if moment(d))
     for _ in range(MOST_WAITING + 10):
         world.core.pictures.saw(due)
+
+
+async def test_a_picture_waits_for_the_morning_with_its_message() -> None:
+    """Alone it would be tried for an hour and become a dead letter, which calls somebody in the night."""
+    clock = VirtualClock()
+    queries = SimulatedQueries(clock)
+    queries.set("http_requests_total", 0.3)
+    always = QuietHours.model_validate({"windows": [{"cron": "* * * * *", "duration": "1h", "zone": "UTC"}]})
+    checks = verify({"rollout": {}})
+    playbook = restart_playbook(collect=[GRAPH], verify=checks)
+    world = World(playbook, clock=clock, queries=queries, settings={"quiet_hours": always})
+    world.cluster.apply(deployment())
+    world.settle()
+    world.cluster.advance(60)
+    await world.alert(deployment="api", severity="warning")
+    await world.run_until("succeeded")
+    assert len(await drawn(world)) == 2
+    now = clock.now()
+    assert await world.journal.due("slack_file", now, 9) == await world.journal.due("slack", now, 9) == ()

@@ -122,6 +122,7 @@ async def test_a_proposal_stays_and_shows_it_and_cannot_be_approved(snoozed: boo
     r = await the_one(w)
     assert r.state is (State.SNOOZED if snoozed else State.AWAITING_APPROVAL)
     assert any(v.guardrail == "storm" and v.answer.value == "hold" for v in r.verdicts)
+    assert r.reason.startswith("snoozed by ann") is snoozed, "by whom is not forgotten"
     with pytest.raises(NotNow, match="a storm holds it, until"):
         await service(w).approve(r.id, token("ann"))
 

@@ -14,7 +14,7 @@ from remediator.adapters.simulated import FailRead, Script, SimulatedCluster, Vi
 from remediator.errors import CannotSee, JournalUnavailable
 from remediator.guardrails.facts import Storm
 from remediator.guardrails.policy import Policy
-from remediator.people.outbox_rows import OutboxRow
+from remediator.people.outbox_rows import OutboxRow, Sending
 from remediator.playbooks.model import Limits, Mode
 from remediator.remediation.state import State
 from remediator.remediation.storms import TURNS
@@ -443,3 +443,20 @@ async def test_what_a_storm_on_record_holds_does_not_read_all_that_came(monkeypa
     await w.turn()
     assert {r.state for r in await w.all()} == {State.HELD}
     assert len(asked) == 1, "only who keeps the storm asks"
+
+
+async def test_a_call_that_no_pager_takes_rings_in_chat_once() -> None:
+    """A storm has no ladder that would go on to somebody else."""
+    w = world()
+    told = Told(w)
+    await post(w, *NINE)
+    await w.run_for(60)
+    _, page = await told.rows()
+    now = w.clock.now()
+    until = now + timedelta(seconds=60)
+    assert await w.journal.begin(Sending(page), "me", until, now) is not None
+    assert await w.journal.failed(page.id, "PagerDuty refused the event", None, "me", now)
+    await w.run_for(60)
+    (ring,) = await told.rows()
+    assert (_kind(ring), ring.destination) == ("post", "C0OPS")
+    assert "pager could not be called (shop)" in text(ring)

@@ -71,6 +71,14 @@ class FakeServer:
         """The next `times` calls of that name meet the fault."""
         self._faults[call].extend([fault] * times)
 
+    def mend(self) -> None:
+        """Faults that nobody has met yet are taken back."""
+        self._faults.clear()
+
+    def faults_left(self, call: str) -> int:
+        """How many of a call nobody has met yet."""
+        return len(self._faults[call])
+
     async def changed(self) -> None:
         """Wake everybody in `until`."""
         async with self._changed:

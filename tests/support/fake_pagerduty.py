@@ -56,6 +56,8 @@ class FakeIncident:
     dedup_key: str
     rings: int = 1
     hidden: bool = False
+    changed_at: str = ""
+    """RFC 3339; empty = it does not say."""
     notes: list[str] = field(default_factory=list)
     status: Literal["triggered", "acknowledged", "resolved"] = "triggered"
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -342,6 +344,7 @@ def _incident_json(incident: FakeIncident) -> dict[str, Any]:
         "incident_key": incident.dedup_key,
         "status": incident.status,
         "title": incident.summary,
+        **({"last_status_change_at": incident.changed_at} if incident.changed_at else {}),
     }
 
 

@@ -340,3 +340,16 @@ class OutboxContract:
         await outbox.store_messages([message()], NOW)
         await outbox.store_messages([message()], NOW)
         assert len(await self._due(outbox)) == 2
+
+    async def test_a_clock_that_is_set_back_makes_nothing_wait_for_longer(self, outbox: OutboxUnderTest) -> None:
+        hour = timedelta(hours=1)
+        await outbox.store_messages([message("new"), message("later", key="k2"), message("held", key="k3")], NOW)
+        _, later, held = await self._due(outbox)
+        assert await fail(outbox, later, "busy", NOW + hour)
+        assert await outbox.begin(Sending(held), "dead", NOW + HOLD, NOW) is not None
+        back = NOW - hour
+        assert await self._texts(outbox, back) == []
+        await outbox.clock_set_back(hour, back)
+        assert await self._texts(outbox, back) == ["new"]
+        assert await self._texts(outbox, back + SETTLE) == ["new", "held"]
+        assert await self._texts(outbox, back + hour) == ["new", "later", "held"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from remediator.errors import JournalUnavailable
@@ -157,6 +157,14 @@ class MemoryOutbox:
                 stored.state, stored.error, stored.done_at = "failed", error, now
                 found[row.channel] += 1
         return found
+
+    async def clock_set_back(self, by: timedelta, now: datetime) -> None:
+        self._check()
+        for stored in self.rows.values():
+            if stored.state == "pending" and stored.row.due_at > now:
+                stored.row = replace(stored.row, due_at=max(now, stored.row.due_at - by))
+        for place, hold in self.holds.items():
+            self.holds[place] = replace(hold, until=min(hold.until, now + SETTLE))
 
     async def message_ref(self, key: str) -> MessageRef | None:
         self._check()

@@ -17,7 +17,9 @@ from remediator import app
 from remediator.config import Config
 from remediator.objects import ObjectRef
 
-POINTS = ("before_look", "before_row")
+POINTS = ("before_look", "before_row", "click_stored", "click_decided")
+"""`click_stored`: a click was answered and nothing came of it yet. `click_decided`: its decision is on record, that it
+was dealt with is not."""
 AT = os.environ.get("STOP_AT", "")
 FILE = os.environ.get("STOP_FILE", "")
 
@@ -48,6 +50,16 @@ class StoppingJournal:
     async def record_attempt(self, *args: Any) -> Any:
         await stop_here("before_row")
         return await self._real.record_attempt(*args)
+
+    async def incoming(self, *args: Any) -> Any:
+        rows = await self._real.incoming(*args)
+        if rows:
+            await stop_here("click_stored")
+        return rows
+
+    async def dealt_with(self, *args: Any) -> None:
+        await stop_here("click_decided")
+        await self._real.dealt_with(*args)
 
 
 class StoppingCluster:

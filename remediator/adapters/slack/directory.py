@@ -42,7 +42,7 @@ class Directory(SlackClient):
 
 def _from_user(user: Mapping[str, Any]) -> ChatMember:
     """What is missing reads as the worse."""
-    profile = user.get("profile") or {}
+    profile, grid = user.get("profile") or {}, user.get("enterprise_user") or {}
     return ChatMember(
         id=str(wanted(user, "id")),
         team=str(user.get("team_id") or ""),
@@ -54,4 +54,5 @@ def _from_user(user: Mapping[str, Any]) -> ChatMember:
         guest=user.get("is_restricted") is not False
         or user.get("is_ultra_restricted") is not False
         or bool(user.get("is_stranger")),
+        enterprise=str(grid.get("enterprise_id") or ""),
     )

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+from remediator.adapters.wire_errors import named
 from remediator.ports import ChatError
 
 T = TypeVar("T")
@@ -57,9 +58,9 @@ async def translated(call: Callable[[], Awaitable[T]]) -> T:
     except aiohttp.InvalidURL as exc:  # its text is the URL, which may be a permission
         raise SlackError("Slack gave a URL that cannot be used") from exc
     except aiohttp.ClientConnectorError as exc:  # it never left
-        raise SlackError(f"no answer from Slack: {exc!r}", retry_after_s=_RETRY_S) from exc
+        raise SlackError(f"no answer from Slack: {named(exc)}", retry_after_s=_RETRY_S) from exc
     except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-        raise SlackError(f"no answer from Slack: {exc!r}", retry_after_s=_RETRY_S, unanswered=True) from exc
+        raise SlackError(f"no answer from Slack: {named(exc)}", retry_after_s=_RETRY_S, unanswered=True) from exc
     except (SlackClientError, KeyError, AttributeError, ValueError) as exc:
         # an answer that is not Slack's: a proxy's page with status 200 makes slack_sdk stumble
         raise SlackError(

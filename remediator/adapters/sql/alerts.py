@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, true, update
+from sqlalchemy import Connection, bindparam, exists, insert, or_, select, true, update
 
 from remediator.adapters.sql.prepared import Prepared
-from remediator.adapters.sql.schema import alerts, episodes, remediations
+from remediator.adapters.sql.schema import alerts, episodes, pauses, remediations
 from remediator.adapters.sql.values import (
     AnyRow,
     from_json,
@@ -40,6 +40,7 @@ from remediator.adapters.sql.values import (
     to_us,
 )
 from remediator.alerts.alert import Alert
+from remediator.guardrails.scopes import EPISODE
 from remediator.remediation.journal import Accepted, AlertRecord, AlreadyDecided
 from remediator.remediation.state import State, StepOutcome
 
@@ -408,25 +409,22 @@ def of_open_episodes(connection: Connection) -> dict[str, tuple[AlertRecord, ...
     return {episode: tuple(records) for episode, records in found.items()}
 
 
-_LOOK_AGAIN = Prepared(
-    update(alerts).where(
-        alerts.c.episode_id == bindparam("of_episode"),
+_LOOK_AGAIN = (
+    update(alerts)
+    .where(
         alerts.c.latest.is_(true()),
         alerts.c.resolved_at.is_(None),
         alerts.c.undecided_at.is_(None),
-        alerts.c.remediation_id.in_(
-            select(remediations.c.id).where(
-                remediations.c.episode_id == bindparam("of_episode"), remediations.c.outcome == StepOutcome.TAKEN.value
-            )
-        ),
-    ),
-    "undecided_at",
+        exists().where(remediations.c.id == alerts.c.remediation_id, remediations.c.outcome == StepOutcome.TAKEN.value),
+        ~exists().where(pauses.c.scope == EPISODE + alerts.c.episode_id, pauses.c.ended_at.is_(None)),
+    )
+    .returning(alerts.c.episode_id)
 )
 
 
-def look_again(connection: Connection, episode_id: str, now: datetime) -> int:
-    """What still fires, and ended only because a person had the episode. How many."""
-    return _LOOK_AGAIN.execute(connection, of_episode=episode_id, undecided_at=to_us(now))
+def look_again(connection: Connection, now: datetime) -> frozenset[str]:
+    """What still fires, and ended only because a person had its episode, whom nobody has any more. The episodes."""
+    return frozenset(connection.scalars(_LOOK_AGAIN.values(undecided_at=to_us(now))))
 
 
 def row_ids(ids: Iterable[str]) -> list[int]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
 from remediator.adapters.sql.dialect import insert_or_ignore
 from remediator.adapters.sql.prepared import Prepared
 from remediator.adapters.sql.schema import inbox, message_refs
 from remediator.adapters.sql.values import AnyRow, from_json, from_us, to_json, to_us
-from remediator.people.inbox_rows import Incoming
+from remediator.people.inbox_rows import Incoming, Undone
 from remediator.ports import MessageRef
 
 _TAKE_IN = Prepared(
@@ -18,9 +19,30 @@ _TAKE_IN = Prepared(
 )
 _INCOMING = Prepared(
     select(inbox)
-    .where(inbox.c.done_at.is_(None), inbox.c.due_at <= bindparam("now"))
+    .where(
+        inbox.c.done_at.is_(None),
+        inbox.c.id.not_in(bindparam("skip", expanding=True)),
+        inbox.c.source.not_in(bindparam("full", expanding=True)),
+        # What came in the future, and was not put off since, came before the clock was set back: a person waits now.
+        or_(
+            inbox.c.due_at <= bindparam("now"),
+            and_(inbox.c.received_at > bindparam("now"), inbox.c.due_at >= inbox.c.received_at),
+        ),
+    )
     .order_by(inbox.c.id)
     .limit(bindparam("limit"))
+)
+_UNDONE = Prepared(
+    select(
+        func.count(inbox.c.id).label("count"),
+        func.min(inbox.c.received_at).label("oldest_at"),
+    ).where(inbox.c.done_at.is_(None))
+)
+_ERROR = Prepared(
+    select(inbox.c.result)
+    .where(inbox.c.done_at.is_(None), inbox.c.tries > bindparam("tries"))
+    .order_by(inbox.c.id)
+    .limit(bindparam("one"))
 )
 _NOT_DONE = update(inbox).where(inbox.c.id == bindparam("row_id"), inbox.c.done_at.is_(None))
 # The body goes: it may hold addresses to answer at, and what was decided is in the journal. The key stays.
@@ -41,8 +63,18 @@ def take_in(connection: Connection, item: Incoming, now: datetime) -> bool:
     return _TAKE_IN.execute(connection, **row, received_at=at, due_at=at) == 1
 
 
-def incoming(connection: Connection, now: datetime, limit: int) -> tuple[Incoming, ...]:
-    return tuple(map(_item, _INCOMING.rows(connection, now=to_us(now), limit=limit)))
+def incoming(
+    connection: Connection, now: datetime, limit: int, skip: Collection[int], full: Collection[str]
+) -> tuple[Incoming, ...]:
+    rows = _INCOMING.rows(connection, now=to_us(now), limit=limit, skip=sorted(skip), full=sorted(full))
+    return tuple(map(_item, rows))
+
+
+def undone(connection: Connection) -> Undone:
+    row, tried = _UNDONE.row(connection), _ERROR.row(connection, tries=0, one=1)
+    assert row is not None  # a count has one row
+    oldest = from_us(row.oldest_at) if row.oldest_at is not None else None
+    return Undone(count=row.count, oldest_at=oldest, error=(tried.result or "") if tried else "")
 
 
 def dealt_with(connection: Connection, item_id: int, result: str, now: datetime) -> None:

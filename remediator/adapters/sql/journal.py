@@ -36,7 +36,7 @@ from remediator.adapters.sql.writer import GROUP_LIMIT, Hooks, ThreadWriter, Wri
 from remediator.alerts.alert import Alert
 from remediator.guardrails.facts import Arrival, Outcome, Pause, Run, Storm
 from remediator.objects import ObjectRef
-from remediator.people.inbox_rows import Incoming
+from remediator.people.inbox_rows import Incoming, Undone
 from remediator.people.incidents import PagedIncident
 from remediator.people.ladder import Ladder
 from remediator.people.outbox_rows import Letters, OutboxMessage, OutboxRow, Sending
@@ -108,8 +108,8 @@ class SqlJournal:
     async def episode_alerts(self) -> Mapping[str, tuple[AlertRecord, ...]]:
         return await self._writer.read(alerts_sql.of_open_episodes)
 
-    async def look_again(self, episode_id: str, now: datetime) -> int:
-        return await self._writer.control("look_again", lambda c: alerts_sql.look_again(c, episode_id, now))
+    async def look_again(self, now: datetime) -> frozenset[str]:
+        return await self._writer.control("look_again", lambda c: alerts_sql.look_again(c, now))
 
     async def close_unsent(self, now: datetime, silent: timedelta) -> int:
         closed = 0
@@ -379,6 +379,9 @@ class SqlJournal:
     async def abandon(self, serving: Collection[str], before: datetime, error: str, now: datetime) -> Mapping[str, int]:
         return await self._writer.control("abandon", lambda c: outbox_sql.abandon(c, serving, before, error, now))
 
+    async def clock_set_back(self, by: timedelta, now: datetime) -> None:
+        await self._writer.control("clock_set_back", lambda c: outbox_sql.clock_set_back(c, by, now))
+
     async def letters(self, since: datetime) -> tuple[Letters, ...]:
         return await self._writer.read(lambda c: outbox_sql.letters(c, since))
 
@@ -403,8 +406,13 @@ class SqlJournal:
     async def take_in(self, item: Incoming, now: datetime) -> bool:
         return await self._writer.control("take_in", lambda c: inbox_sql.take_in(c, item, now))
 
-    async def incoming(self, now: datetime, limit: int) -> tuple[Incoming, ...]:
-        return await self._writer.read(lambda c: inbox_sql.incoming(c, now, limit))
+    async def incoming(
+        self, now: datetime, limit: int, skip: Collection[int] = (), full: Collection[str] = ()
+    ) -> tuple[Incoming, ...]:
+        return await self._writer.read(lambda c: inbox_sql.incoming(c, now, limit, skip, full))
+
+    async def undone(self) -> Undone:
+        return await self._writer.read(inbox_sql.undone)
 
     async def dealt_with(self, item_id: int, result: str, now: datetime) -> None:
         await self._writer.control("dealt_with", lambda c: inbox_sql.dealt_with(c, item_id, result, now))

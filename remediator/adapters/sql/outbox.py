@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -353,6 +353,14 @@ def abandon(
         .returning(outbox.c.channel)
     )
     return Counter(connection.scalars(statement))
+
+
+def clock_set_back(connection: Connection, by: timedelta, now: datetime) -> None:
+    at, earlier = to_us(now), outbox.c.due_at - by // timedelta(microseconds=1)
+    waits = update(outbox).where(outbox.c.state == IS_PENDING, outbox.c.due_at > at)
+    connection.execute(waits.values(due_at=case((earlier > at, earlier), else_=at)))
+    until = to_us(now + SETTLE)
+    connection.execute(update(outbox_holds).where(outbox_holds.c.until_at > until).values(until_at=until))
 
 
 _MESSAGE_REF = Prepared(select(message_refs.c.channel, message_refs.c.ts).where(message_refs.c.key == bindparam("key")))

@@ -27,6 +27,7 @@ from remediator.people.slack_app.deciding import Deciding, proposal_of
 from remediator.people.slack_app.members import Members, Refusal
 from remediator.people.slack_app.ports import SlackApi
 from remediator.people.slack_app.relaying import Relay
+from remediator.people.slack_app.words import in_slack
 from remediator.people.story import Story
 from remediator.ports import ChatError, Clock, MessageRef
 from remediator.remediation.journal import Journal
@@ -88,19 +89,23 @@ class SlackApp:
         try:
             proposal = proposal_of(click) if click.kind in ("button", "dialog") else None
             if proposal is not None and proposal.instance != self._instance:
-                return await self._relay.hand_on(click, proposal.instance, item.received_at)
+                late = self._is_old(click, item.received_at)  # the other one counts from when it gets it
+                return await self._relay.hand_on(click, proposal.instance, item.received_at, late=late)
             account = await self._members.account(click, item.received_at)
             self._check_age(click, item.received_at)
             return await self._do(click, account, item.received_at)
         except (Refusal, ServiceError) as exc:
             log.info("slack_refused", kind=click.kind, action=click.action, user=click.user, why=str(exc))
-            await self._refuse(click, str(exc), exc.advice)
+            await self._refuse(click, str(exc), in_slack(exc.advice))
             return f"refused: {exc}"
 
     def _check_age(self, click: Click, since: datetime | None) -> None:
         """Raises: Refusal."""
-        if since is not None and self._clock.now() - since >= TOO_OLD and click.action not in STOPS:
+        if self._is_old(click, since):
             raise Refusal("this could not be dealt with for ten minutes, so it was not done any more", advice=BUSY)
+
+    def _is_old(self, click: Click, since: datetime | None) -> bool:
+        return since is not None and self._clock.now() - since >= TOO_OLD and click.action not in STOPS
 
     async def _do(self, click: Click, account: Account, since: datetime | None) -> str:
         match click.kind:

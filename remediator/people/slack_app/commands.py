@@ -13,6 +13,7 @@ from remediator.people.parts import Code, Line
 from remediator.people.reports import ReportSection, report
 from remediator.people.slack_app.members import Refusal
 from remediator.people.slack_app.words import COMMANDS, read_command, read_length, read_pause
+from remediator.people.wording import clock
 from remediator.ports import Clock
 from remediator.service import OPEN, Service
 
@@ -39,6 +40,8 @@ class Commands:
             "pause": self._pause,
             "resume": self._resume,
             "explain": self._explain,
+            "take": self._take,
+            "give-back": self._give_back,
             "handover": self._hand_over,
             "help": self._help,
         }
@@ -71,7 +74,7 @@ class Commands:
         words = read_pause(rest)
         until = self._clock.now() + words.length if words.length else None
         done = await self._service.pause(words.scope, account, why=words.why, until=until)
-        ends = f" until {done['until']}" if done.get("until") else " until somebody lifts it"
+        ends = f" until {clock(until, self._clock.now())}" if until else " until somebody lifts it"
         note = f" Mind: {done['note']}." if done.get("note") else ""
         lead = f"{done['id']}: {done['covers']} is paused{ends}. Nothing is sent there any more.{note}"
         return report("Paused", [], lead=f"{lead} Lift it: /remediator resume {done['id']}")
@@ -85,7 +88,8 @@ class Commands:
 
     async def _explain(self, rest: str, account: Account) -> Message:
         if not rest:
-            raise Refusal("explain what?", advice="A remediation, such as /remediator explain r-4f2c.")
+            advice = "A remediation of /remediator status, such as /remediator explain r-4f2c91d0aa."
+            raise Refusal("explain what?", advice=advice)
         found = await self._service.show(rest, evidence=False)
         guards: list[Line] = [
             (Code(v["guardrail"]), f" {v['answer'].replace('_', ' ')}: {v['reason']}")
@@ -100,6 +104,14 @@ class Commands:
         lead = f"{found['playbook'] or 'no playbook'}, {_place(found)}, {found['told_as'].replace('_', ' ')}."
         return report(found["id"], [section for section in sections if section.lines], lead=lead)
 
+    async def _take(self, rest: str, account: Account) -> Message:
+        done = await self._service.take(_one_id(rest, "take"), account)
+        return report("Taken", [], lead=done["message"])
+
+    async def _give_back(self, rest: str, account: Account) -> Message:
+        done = await self._service.give_back(_one_id(rest, "give-back"), account)
+        return report("Given back", [], lead=done["message"])
+
     async def _hand_over(self, rest: str, account: Account) -> Message:
         shift = read_length(rest) if rest else SHIFT
         return handover_message(await self._service.handover(shift), console=self._console)
@@ -107,6 +119,14 @@ class Commands:
     async def _help(self, rest: str, account: Account) -> Message:
         lines: tuple[Line, ...] = tuple((Code(f"/remediator {name}"), f" {what}") for name, what in COMMANDS.items())
         return report("remediator", [ReportSection(title="Commands", lines=lines)], lead="Only you see the answers.")
+
+
+def _one_id(rest: str, verb: str) -> str:
+    """Raises: Refusal."""
+    if not rest or " " in rest:
+        advice = f"A remediation or an episode of /remediator status, such as /remediator {verb} r-4f2c91d0aa."
+        raise Refusal(f"{verb} what?", advice=advice)
+    return rest
 
 
 def _needs(row: View) -> bool:

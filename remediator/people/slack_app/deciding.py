@@ -8,6 +8,7 @@ only stop things, so they count from any message of ours: the safe side needs no
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 
 from remediator.people.account import Account
 from remediator.people.buttons import SNOOZES, Button, Dialog, Proposal, chosen, read, read_origin
@@ -50,7 +51,7 @@ class Deciding:
 
     async def _approve(self, click: Click, proposal: Proposal, account: Account, *, break_glass: str = "") -> str:
         r = await self._remediation(proposal)
-        if _has_approved(r, account, proposal):
+        if _has_approved(r, account, proposal, break_glass, self._clock.now()):
             return ""  # a double click, or this very click after a crash: the message shows it
         await self._current(r, click, proposal)
         await self._service.approve(r.id, account, digest=proposal.digest, break_glass=break_glass)
@@ -126,8 +127,10 @@ def _account_of(line: JournalEvent) -> str:
     return str(event.get("account", "")) if isinstance(event, Mapping) else ""
 
 
-def _has_approved(r: Remediation, account: Account, proposal: Proposal) -> bool:
-    return any(c.account == account.key and c.digest.startswith(proposal.digest) for c in r.consents)
+def _has_approved(r: Remediation, account: Account, proposal: Proposal, break_glass: str, now: datetime) -> bool:
+    """A yes that counts no more, or that does not break the glass, is not this one."""
+    given = (c for c in r.standing(now) if c.account == account.key and c.digest.startswith(proposal.digest))
+    return any(c.break_glass or not break_glass for c in given)
 
 
 def proposal_of(click: Click) -> Proposal | None:

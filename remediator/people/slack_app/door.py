@@ -35,8 +35,8 @@ STORE_AFTER_DIALOG_S = 1.2
 
 _DIALOGS: dict[str, Callable[[Origin], dict[str, Any]]] = {
     Button.DETAILS: loading_modal,
-    Button.REJECT: reject_modal,
-    Button.BREAK_GLASS: break_glass_modal,
+    Button.REJECT: lambda origin: reject_modal(origin, what=origin.proposal.remediation),
+    Button.BREAK_GLASS: lambda origin: break_glass_modal(origin, what=origin.proposal.remediation),
 }
 
 NO_REASON = "Say in a few words why it cannot wait for the others: it is recorded, and the leads read it."

@@ -69,8 +69,14 @@ class Members:
         return Account(system="slack", team=team, id=click.user, name=member.name, via="slack")
 
     def _belongs(self, click: Click, member: ChatMember) -> bool:
-        """By what Slack says of the account and of the click; both may leave the home out."""
-        return all(self._workspace.holds(team, click.enterprise) for team in (member.team, click.home_team) if team)
+        """By what Slack says of the account and of the click; both may leave the home out.
+
+        In a grid the account must be of it: a click in a channel that is shared with another organisation is one in
+        our grid whoever makes it.
+        """
+        ours = self._workspace
+        homes = {team for team in (member.team, click.home_team) if team}
+        return homes <= {ours.team} or bool(ours.enterprise and member.enterprise == ours.enterprise)
 
     async def _member(self, user: str, since: datetime | None) -> ChatMember:
         """Raises: Refusal, Later."""

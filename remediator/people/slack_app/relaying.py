@@ -36,14 +36,19 @@ class Relay:
         self._ways = ways
         self._clock = clock
 
-    async def hand_on(self, click: Click, instance: str, since: datetime | None) -> str:
-        """One line for the record. Raises: Refusal, Later."""
+    async def hand_on(self, click: Click, instance: str, since: datetime | None, *, late: bool = False) -> str:
+        """One line for the record; what is `late` is handed on no more. Raises: Refusal, Later."""
         way = self._ways.get(instance)
         if way is None:
             name = instance or "(none)"
             raise Refusal(
                 f"this button belongs to an installation called {name} that nobody relays to",
                 advice="Its operators must add it to slack.relay.instances here; until then use its command line.",
+            )
+        if late:
+            raise Refusal(
+                f"the installation {instance}, whose button this is, did not take the click within ten minutes",
+                advice="Nothing was done there. Use its console or command line, and tell its operators.",
             )
         try:
             await way.forward(click.stored())

@@ -15,13 +15,32 @@ COMMANDS: Mapping[str, str] = {
     "pending": "what waits for a person",
     "pause": "SCOPE [for 2h] [because REASON]: nothing is sent there",
     "resume": "SCOPE or p-12: lift a pause",
-    "explain": "r-4f2c: why it is where it is",
+    "explain": "r-4f2c91d0aa: why it is where it is",
+    "take": "r-4f2c91d0aa: leave its incident to you, nothing more is sent for it",
+    "give-back": "r-4f2c91d0aa: the other way round",
     "handover": "[8h]: what the next one on call must know",
     "help": "this list",
 }
 """Name -> what it takes and does."""
 
 HELP = "Write /remediator help."
+
+_SAME_HERE = {
+    "remediator remediations list": "/remediator status",
+    "remediator remediations show": "/remediator explain",
+    "remediator pause list": "/remediator status",
+    "remediator resume": "/remediator resume",
+    "remediator take": "/remediator take",
+    "remediator give-back": "/remediator give-back",
+}
+"""A command of the command line -> what does the same in Slack."""
+
+
+def in_slack(advice: str) -> str:
+    """Advice of the service, for whoever reads it in Slack."""
+    for typed, here in _SAME_HERE.items():
+        advice = re.sub(rf"(?<![/\w]){typed}\b", here, advice)
+    return advice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +65,7 @@ def read_command(text: str) -> Command:
     return Command(name=name, rest=rest.strip())
 
 
-_PAUSE = re.compile(r"(?P<scope>.*?)(?: for (?P<length>\S+))?(?: because (?P<why>.+))?")
+_PAUSE = re.compile(r"(?P<scope>.*?)(?: for (?P<length>\S+))?(?: because (?:of )?(?P<why>.+))?")
 
 
 def read_pause(rest: str) -> PauseWords:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remediator.errors import CannotSee
 from remediator.people.account import Account
 from remediator.people.approvers import Approvers, Granted, OnCallUser, Refused
 from remediator.people.lookups import LookupFailed
@@ -264,6 +265,25 @@ async def test_a_lookup_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch
 
 
 # --- what is remembered -----------------------------------------------------------------------------------------------
+
+
+async def test_whoever_waits_for_a_lookup_hears_of_its_failure_and_does_not_ask_in_turn() -> None:
+    """Ten clicks on a PagerDuty that hangs would else take ten times as long."""
+    at = house()
+    asked = 0
+
+    async def hangs(schedule: str) -> list[OnCallUser]:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0)
+        raise CannotSee("no answer")
+
+    at.pagerduty.now = hangs  # type: ignore[method-assign]
+    approvers = at.approvers()
+    for turn in (1, 2):
+        all_of_them = await asyncio.gather(*(approvers.judge(ANN, [ONCALL]) for _ in range(10)))
+        assert all(isinstance(one, Refused) and "no answer" in str(one) for one in all_of_them)
+        assert asked == turn
 
 
 async def test_the_shift_changes() -> None:

@@ -17,7 +17,7 @@ from remediator.people.approvers import OnCallUser
 from remediator.people.directory import PersonSpec
 from remediator.remediation.break_glass import Glass, objection
 from remediator.remediation.decide import decide
-from remediator.remediation.events import PlanMade, Rejected
+from remediator.remediation.events import Approved, PlanMade, Rejected
 from remediator.remediation.state import Plan, PlannedStep, Remediation, State
 from remediator.service import InvalidRequest, NotAllowed, NotNow, Service
 from tests.http.harness import DIGEST, World
@@ -131,6 +131,25 @@ async def test_a_yes_that_is_too_old_counts_no_more_and_can_be_said_again() -> N
     told = await at.service.approve("r-1", ANN)
     assert "Approved r-1 by ann. It is planned" in told["message"]
     assert (await at.r()).state is State.APPROVED
+
+
+async def test_one_account_is_one_yes_whoever_it_is_taken_for() -> None:
+    """In the group it is an account that nobody listed; where that cannot be read it is whoever PagerDuty knows."""
+    people = (person("ann", pagerduty="PANN001"),)
+    at = await desk(people, approval={"quorum": 2, "approvers": ["slack:@shop", "oncall:pagerduty/PSCHED1"]})
+    at.house.pagerduty.on_call["PSCHED1"] = [OnCallUser(id="PANN001", email="ann@shop.example")]
+    at.house.slack.has("U0ANN", "ann@shop.example")
+    at.house.slack.user_groups["S0SHOP"] = ("shop", {"U0ANN"})
+    await at.service.approve("r-1", ANN)
+    at.house.slack.user_groups.clear()
+    at.world.clock.time += timedelta(seconds=61)
+    told = await at.service.approve("r-1", ANN)
+    assert "has approved r-1 already. 1 of 2 agreed, 1 more needed." in told["message"]
+    r = await at.r()
+    assert (r.state, len(r.consents)) == (State.AWAITING_APPROVAL, 1)
+    for who in ("somebody", "somebody else"):  # and whatever comes to the state machine
+        await at.world.mover.apply_from_person("r-1", Approved(who=who, digest=DIGEST, account=ANN.key))
+    assert ((await at.r()).state, len((await at.r()).consents)) == (State.AWAITING_APPROVAL, 1)
 
 
 async def test_two_accounts_that_nobody_listed_are_two() -> None:
@@ -401,3 +420,31 @@ async def test_the_requester_cannot_break_it() -> None:
     at = await desk(approval={"quorum": 2}, glass=GLASS, requester="ann")
     with pytest.raises(NotAllowed, match="asked for"):
         await at.service.approve("r-1", ANN, break_glass=WHY)
+
+
+@pytest.mark.parametrize("state", [State.RESERVED, State.ACTING, State.VERIFYING])
+async def test_who_comes_too_late_to_reject_hears_how_to_stop_it(state: State) -> None:
+    at = await desk()
+    r = replace(await at.r(), state=state)
+    at.world.journal.get = lambda _: _answer(r)  # type: ignore[method-assign, assignment]
+    with pytest.raises(NotNow) as refused:
+        await at.service.reject("r-1", ANN)
+    assert "remediator take r-1" in refused.value.advice
+
+
+async def test_a_refusal_says_what_was_refused_and_what_would_do() -> None:
+    at = await desk(approval={"approvers": ["role:sre"]})
+    nobody = slack("U0DAN")
+    until = NOW + timedelta(minutes=30)
+    for refused, said in (
+        (
+            at.service.reject("r-1", nobody),
+            "may not reject r-1: this needs role:sre; the role operator would do as well",
+        ),
+        (at.service.take("r-1", nobody), "may not take r-1: this needs role:sre; the role operator would do as well"),
+        (at.service.snooze("r-1", nobody, until=until), "may not snooze r-1: this needs role:sre"),
+        (at.service.approve("r-1", nobody), "may not approve r-1: this needs role:sre"),
+    ):
+        with pytest.raises(NotAllowed) as caught:
+            await refused
+        assert str(caught.value) == f"{nobody.key} {said}"

@@ -267,3 +267,18 @@ def test_rows_of_the_outbox_are_what_it_takes() -> None:
     assert isinstance(LETTER, OutboxMessage)
     assert isinstance(row(LETTER), OutboxRow)
     assert letters(ESCALATED, "state", "mail")[0].payload["thread"] == "e-81aa03"
+
+
+async def test_a_service_that_breaks_tells_nobody_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody expects is logged with its text and kept with the dead letter."""
+    url = "mailto://ann:hunter2hunter2@mail.example.com"
+
+    def broken(url: str, payload: dict[str, Any]) -> bool:
+        raise ValueError(f"cannot parse {url}")
+
+    monkeypatch.setattr("remediator.adapters.apprise_chat._send", broken)
+    with pytest.raises(ChatError, match="mail: ValueError: cannot parse") as caught:
+        await carrier_for(url).deliver(row(LETTER), None)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert caught.value.retry_after_s is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -124,3 +125,23 @@ def test_ids_are_never_zero_and_differ() -> None:
     assert trace_id("r-1") != trace_id("r-2")
     assert 0 < span_id("r-1", "a") < 2**64
     assert 0 < trace_id("r-1") < 2**128
+
+
+async def test_a_receiver_that_never_ends_keeps_nobody_from_leaving(
+    fake: FakeOtlp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library asks its socket for the next byte within some seconds, again and again."""
+    monkeypatch.setattr("remediator.adapters.tracing.CLOSE_S", 0.05)
+    tracing, over = Tracing(fake.url, headers=HEADERS), threading.Event()
+    send = tracing._processor.span_exporter.export  # type: ignore[attr-defined]
+
+    def dribbles(spans: Any) -> Any:
+        over.wait(30)
+        return send(spans)
+
+    monkeypatch.setattr(tracing._processor.span_exporter, "export", dribbles)  # type: ignore[attr-defined]
+    for decision in (await life())[:2]:
+        tracing.decision(decision)
+    await asyncio.to_thread(tracing.close)
+    assert fake.spans == []
+    over.set()

@@ -18,6 +18,7 @@ from remediator.people.others import status_update, webhooks
 from remediator.ports import ChatError
 from tests.people.channels.rows import StillClock, row
 from tests.people.stories import ROLLBACK, SUCCEEDED
+from tests.support.babbler import babbler
 from tests.support.fake_http import Fault
 from tests.support.fake_webhook import HOOK, FakeWebhook
 
@@ -170,3 +171,14 @@ async def test_a_certificate_that_nobody_knows(fake: FakeWebhook, clock: StillCl
         await carrier.deliver(row(EVENT), None)
     assert fake.events == {}
     await carrier.close()
+
+
+async def test_an_address_that_is_a_permission_is_in_no_error() -> None:
+    """Many receivers are told apart by a secret in their path."""
+    async with babbler() as address:
+        for url in (f"{address}/hooks/T0123456789secret", "https://example.com:99999999/hooks/T0123456789secret"):
+            out = JsonOut("webhook cmdb", url)
+            with pytest.raises(ChatError, match="no answer from webhook cmdb") as caught:
+                await out.send("POST", body={})
+            await out.close()
+            assert "0123456789" not in str(caught.value)

@@ -1,6 +1,6 @@
 """Notes on incidents: what they say, when they are written, on which incident, and never a line of a log."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from remediator.adapters.pagerduty_rest import PagerDutyRest
 from remediator.people.carriers.pagerduty_note import TRIES, NoteCarrier
-from remediator.people.incidents import NOTE_LIMIT, NOTES, IncidentNotes, PagedIncident, note_text
+from remediator.people.incidents import NOTE_LIMIT, NOTES, Incident, IncidentNotes, PagedIncident, note_text
 from remediator.people.join import Join
 from remediator.people.outbox_rows import OutboxMessage, OutboxRow
 from remediator.people.pages import dedup_key, trigger_event
@@ -20,6 +20,7 @@ from remediator.ports import ChatError
 from tests.http.harness import FakeClock
 from tests.people.hostile import hostile_stories
 from tests.people.stories import ACTING, ESCALATED, HELD, NOW, ROLLBACK, SUCCEEDED, VERIFYING
+from tests.support.babbler import babbler
 from tests.support.fake_http import Fault
 from tests.support.fake_pagerduty import ANNOTATE, FIND, ROUTING_KEY, FakePagerDuty
 
@@ -192,6 +193,59 @@ async def test_the_open_one_is_meant_when_several_had_the_key(pagerduty: FakePag
     assert [bool(i.notes) for i in pagerduty.incidents] == [False, True, False]
 
 
+class Known:
+    """Incidents that PagerDuty has, with the time of their last change."""
+
+    def __init__(self, *incidents: Incident) -> None:
+        self.incidents = incidents
+        self.written: list[tuple[str, str]] = []
+
+    async def find(self, key: str) -> Sequence[Incident]:
+        return self.incidents
+
+    async def get(self, incident_id: str) -> Incident | None:
+        raise AssertionError("not asked")
+
+    async def notes(self, incident_id: str) -> Sequence[str]:
+        return [text for incident, text in self.written if incident == incident_id]
+
+    async def annotate(self, incident_id: str, text: str) -> None:
+        self.written.append((incident_id, text))
+
+
+def closed(ago: timedelta) -> Incident:
+    return Incident(id="QOLD", key="k", status="resolved", changed_at=NOW - ago)
+
+
+async def test_an_incident_that_was_over_long_before_is_another_one() -> None:
+    """The key of Alertmanager's group is the same for ever, and it opens the incident minutes after we began."""
+    known = Known(closed(timedelta(hours=3)))
+    with pytest.raises(ChatError, match="no such incident yet"):
+        await NoteCarrier(known).deliver(row(joined=True), None)
+    assert known.written == []
+    known.incidents = (closed(timedelta(minutes=2)),)
+    await NoteCarrier(known).deliver(row(joined=True), None)
+    assert [incident for incident, _ in known.written] == ["QOLD"]
+    ours = Known(closed(timedelta(hours=3)))  # by hand, and what we find out later still belongs there
+    await NoteCarrier(ours).deliver(row(), None)
+    assert len(ours.written) == 1
+
+
+async def test_a_note_that_was_written_before_a_crash_is_not_written_twice() -> None:
+    known = Known(Incident(id="Q1", key="k", status="triggered"))
+    await NoteCarrier(known).deliver(row(), None)
+    await NoteCarrier(known).deliver(row(), None)  # the store never heard of it: as if it had not been tried
+    assert len(known.written) == 1
+
+
+async def test_when_an_incident_changed_last_is_read(pagerduty: FakePagerDuty, rest: PagerDutyRest) -> None:
+    ring(pagerduty)
+    for said, read in (("", None), ("soon", None), ("2025-06-02T03:05:10", None), (NOW.isoformat(), NOW)):
+        pagerduty.incidents[0].changed_at = said
+        (found,) = await rest.find(dedup_key(SUCCEEDED))
+        assert found.changed_at == read
+
+
 async def test_each_service_that_was_called_has_one(pagerduty: FakePagerDuty, rest: PagerDutyRest) -> None:
     """A ladder may call a second service under the same key; a failure in the middle repeats nothing."""
     ring(pagerduty)
@@ -323,3 +377,11 @@ async def test_an_incident_by_its_id(pagerduty: FakePagerDuty, rest: PagerDutyRe
     assert (found.key, found.open) == (dedup_key(SUCCEEDED), True)
     assert await rest.get("QNONE") is None
     await rest.probe()
+
+
+async def test_an_answer_that_is_no_http_shows_nobody_our_token() -> None:
+    """aiohttp's error carries the headers of the request along."""
+    async with babbler() as address, PagerDutyRest("u+0123456789", "ann@example.com", FakeClock(), url=address) as rest:
+        with pytest.raises(ChatError) as caught:
+            await rest.get("P1")
+    assert "u+0123456789" not in f"{caught.value} {caught.value!r}"

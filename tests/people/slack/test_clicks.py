@@ -32,6 +32,17 @@ async def test_approve_restarts_once_and_the_message_says_who(one: Bed, slack: F
     assert slack.elements(message.blocks, Button.APPROVE) == [], "there is nothing left to approve"
 
 
+async def test_what_keeps_an_approved_one_from_starting_is_shown(one: Bed, slack: FakeSlack) -> None:
+    """Its message had said that it starts now."""
+    message = await one.proposed()
+    await slack.click(ANN, message, Button.APPROVE)
+    await one.inbox.run_once()
+    await one.journal.pause("everything", "bob", "a release", None, one.clock.now())
+    await one.run_for(3)
+    assert one.effects == 0
+    assert "a release" in message.shown
+
+
 async def test_nothing_is_done_before_the_row_is_dealt_with(one: Bed, slack: FakeSlack) -> None:
     message = await one.proposed()
     assert (await slack.click(ANN, message, Button.APPROVE)).body is None
@@ -127,7 +138,7 @@ async def test_a_button_in_the_dialog_counts_as_one_of_its_message(one: Bed, sla
     await one.run_for(1)
     view = slack.the_view(ANN)
     before = view.content
-    await slack.click_dialog(ANN, view, Button.APPROVE, element=button(Button.APPROVE, await one.newest()))
+    await slack.click_dialog(ANN, view, Button.APPROVE)
     await one.run_for(5)
     assert one.effects == 1
     assert view.content != before, "it is drawn anew"
@@ -219,6 +230,35 @@ async def test_break_glass_needs_a_typed_reason_and_is_told_to_the_leads(slack: 
         (consent,) = (await one.newest()).consents
         assert consent.break_glass == "the shop is down, nobody else answers"
         assert any("nobody else answers" in m.shown for m in slack.main("C0TEAM"))
+
+
+async def test_a_plain_yes_before_does_not_keep_from_breaking_the_glass(slack: FakeSlack, clock: VirtualClock) -> None:
+    glass = BreakGlass(who=("slack:U0ANN",), leads=("C0TEAM",))
+    async with bed(slack, clock, playbook(quorum=2), break_glass=glass) as one:
+        message = await one.proposed()
+        await slack.click(ANN, message, Button.APPROVE)
+        await one.run_for(3)
+        assert one.effects == 0
+        await slack.click(ANN, message, Button.BREAK_GLASS)
+        assert (await slack.submit(ANN, slack.the_view(ANN), reason="nobody else answers tonight")).body is None
+        await one.run_for(6)
+        assert one.effects == 1
+
+
+async def test_a_yes_that_is_too_old_can_be_said_again(slack: FakeSlack, clock: VirtualClock) -> None:
+    """A snooze keeps the question open for longer than a yes lasts."""
+    async with bed(slack, clock, playbook(quorum=2)) as one:
+        message = await one.proposed()
+        await slack.click(ANN, message, Button.APPROVE)
+        await one.run_for(2)
+        await slack.click(ANN, message, Button.SNOOZE, option="2h")
+        await one.run_for(45 * 60)
+        await slack.click(BOB, message, Button.APPROVE)
+        await one.run_for(3)
+        assert one.effects == 0
+        await slack.click(ANN, message, Button.APPROVE)
+        await one.run_for(6)
+        assert one.effects == 1
 
 
 async def test_a_glass_whose_dialog_does_not_open_stays_whole(slack: FakeSlack, clock: VirtualClock) -> None:

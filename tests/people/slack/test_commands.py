@@ -9,7 +9,7 @@ import pytest
 from remediator.adapters.simulated import VirtualClock
 from remediator.people.buttons import Button
 from remediator.people.slack_app.members import Refusal
-from remediator.people.slack_app.words import COMMANDS, read_command, read_pause
+from remediator.people.slack_app.words import COMMANDS, in_slack, read_command, read_pause
 from tests.people.slack.bed import Bed, bed, button
 from tests.support.fake_http import Fault
 from tests.support.fake_slack import FakeSlack
@@ -58,12 +58,24 @@ async def test_pending(one: Bed, slack: FakeSlack) -> None:
 async def test_pause_and_resume(one: Bed, slack: FakeSlack, user: str) -> None:
     said = await asked(one, slack, user, "pause namespace shop for 2h because of the release")
     (pause,) = await one.journal.pauses(one.clock.now())
-    assert (pause.scope, pause.why) == ("namespace:c1/shop", "of the release")
+    assert (pause.scope, pause.why) == ("namespace:c1/shop", "the release")
     assert pause.until is not None
+    assert f"until {pause.until:%H:%M} UTC" in said
     assert pause.id in said
     assert "paused" in await asked(one, slack, EVE, "status")
     await asked(one, slack, user, f"resume {pause.id}")
     assert await one.journal.pauses(one.clock.now()) == ()
+
+
+async def test_take_and_give_back(one: Bed, slack: FakeSlack) -> None:
+    """Whoever took an episode with a button has to get rid of it on the same phone."""
+    await one.proposed()
+    assert "Taken by ann" in await asked(one, slack, ANN, "take r-1")
+    (pause,) = await one.journal.pauses(one.clock.now())
+    assert pause.scope.startswith("episode:")
+    assert "Given back" in await asked(one, slack, ANN, f"give-back {pause.scope.removeprefix('episode:')}")
+    assert not await one.journal.pauses(one.clock.now())
+    assert "take what" in await asked(one, slack, ANN, "take")
 
 
 async def test_resume_by_scope(one: Bed, slack: FakeSlack) -> None:
@@ -164,6 +176,14 @@ def test_the_words_of_a_pause(rest: str, scope: str, minutes: int | None, why: s
     words = read_pause(rest)
     length = words.length.total_seconds() / 60 if words.length else None
     assert (words.scope, length, words.why) == (scope, minutes, why)
+
+
+async def test_advice_is_in_the_words_of_slack(one: Bed, slack: FakeSlack) -> None:
+    assert "See them all: /remediator status" in await asked(one, slack, ANN, "explain r-9")
+    assert "See what is paused: /remediator status" in await asked(one, slack, ANN, "resume p-9")
+    assert in_slack("Lift it: remediator resume p-1; see /remediator resume") == (
+        "Lift it: /remediator resume p-1; see /remediator resume"
+    )
 
 
 def test_a_name_that_is_no_command() -> None:

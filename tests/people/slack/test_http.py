@@ -6,10 +6,11 @@ import asyncio
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from remediator.adapters.simulated import VirtualClock
 from remediator.errors import JournalUnavailable
@@ -69,7 +70,10 @@ async def test_a_wrong_signature(one: Bed, slack: FakeSlack, signed: str) -> Non
 
 async def test_another_secret(one: Bed, slack: FakeSlack) -> None:
     request = await a_click(one, slack)
-    assert (await slack.replay(resigned(request, secret="another"))).status == 401
+    with capture_logs() as logged:
+        for _ in range(2):
+            assert (await slack.replay(resigned(request, secret="another"))).status == 401
+    assert [line["why"] for line in logged] == ["the signature does not fit; see slack.signing_secret"], "seldom"
     assert await rows(one) == ()
 
 
@@ -196,3 +200,23 @@ async def test_a_command_over_a_form_with_strange_fields(one: Bed, slack: FakeSl
     assert (await slack.replay(resigned(SentRequest(headers=headers, body=body)))).status == 200
     (row,) = await rows(one)
     assert json.dumps(row.body)
+
+
+async def test_who_dribbles_gives_back_the_room_for_clicks_within_slacks_own_three_seconds(
+    one: Bed, slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = one.side.webhook._reader
+    assert reader._timeout_s is not None
+    assert reader._timeout_s <= 3.0
+    monkeypatch.setattr(reader, "_timeout_s", 0.05)
+    url = urlsplit(slack.request_url)
+    when = str(int(one.clock.now().timestamp()))
+    head = (
+        f"POST {url.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+        f"X-Slack-Request-Timestamp: {when}\r\nX-Slack-Signature: v0={'0' * 64}\r\n\r\n"
+    )
+    incoming, outgoing = await asyncio.open_connection(url.hostname, url.port)
+    outgoing.write(head.encode())
+    assert b" 401 " in await incoming.readline()
+    assert reader._held == 0
+    outgoing.close()

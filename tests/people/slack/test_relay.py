@@ -184,3 +184,15 @@ async def relayed(
 def test_settings_that_cannot_work(given: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Slack.model_validate({"token": SECRET, **given})
+
+
+async def test_what_waited_too_long_here_is_not_handed_on_as_fresh(slack: FakeSlack, clock: VirtualClock) -> None:
+    """The other one counts from when it gets it: a yes of before our outage would be one of now."""
+    async with two(slack, clock) as (owner, other):
+        message = await other.proposed()
+        await slack.click(ANN, message, Button.APPROVE)
+        owner.world.cluster.advance(11 * 60)
+        await owner.inbox.run_once()
+        await other.run_for(3)
+        assert other.effects == 0
+        assert "within ten minutes" in slack.whispered(ANN)[0]

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from remediator.adapters.simulated import VirtualClock
-from remediator.errors import JournalUnavailable
+from remediator.errors import InvalidConfig, JournalUnavailable
 from remediator.people.buttons import Button
 from remediator.people.inbox_rows import Incoming
 from tests.people.slack.bed import Bed, app_tokens, bed
@@ -146,3 +146,22 @@ async def test_it_ends_when_it_is_told_to(one: Bed, slack: FakeSlack) -> None:
     async with connected(one, slack):
         await slack.until(lambda: len(slack.sockets) == 1)
     await slack.until(lambda: slack.sockets == [])
+
+
+async def test_a_token_that_cannot_be_read_for_a_moment_ends_nothing(one: Bed, slack: FakeSlack) -> None:
+    """While it is rotated. The loop is one of the process: its end would be everybody's."""
+    assert one.side.socket is not None
+    read, missing = one.side.socket._token, asyncio.Event()
+
+    def rotated() -> str:
+        missing.set()
+        raise InvalidConfig("secret file /run/slack/app-token cannot be read: No such file or directory")
+
+    one.side.socket._token = rotated
+    async with connected(one, slack):
+        await missing.wait()
+        one.side.socket._token = read
+        async with asyncio.timeout(5):
+            while not slack.sockets:
+                one.clock.advance(60)
+                await asyncio.sleep(0)
