@@ -42,8 +42,9 @@ from remediator.people.buttons import Button
 from remediator.ports import WriteRequest
 from tests.support.controlplane import ControlPlane, wait_until
 from tests.support.fake_slack import OPS, FakeMessage, FakeSlack
+from tests.support.scenes import Grounds
 from tests.support.slack_base import APP_ID, SIGNING_SECRET, TEAM_ID, TOKEN
-from tests.support.workplace import ANN, Grounds, Scene, Workplace, approve_playbook
+from tests.support.workplace import ANN, Scene, Workplace, approve_playbook
 from tests.support.world import deployment, restart_playbook
 
 WEBHOOK_TOKEN = "bench-webhook"

@@ -342,3 +342,13 @@ async def test_only_named_episodes_close_with_their_messages() -> None:
     assert await journal.close_episodes(NOW + 2 * hour, hour, {r.episode: messages}) == 1
     assert await journal.outbox_pending() == len(messages)
     assert (await journal.episode(other.episode)).closed_at is None  # type: ignore[union-attr]
+
+
+async def test_a_headline_and_a_reason_say_each_thing_once() -> None:
+    world = ready(mode="approve", steps=[{"action": "rollout_restart"}])
+    await world.alert(deployment="api", severity="critical")
+    r = await world.run_until("awaiting_approval")
+    story = story_of(r, (), NOW)
+    assert story.headline == "restart 3 copies by rollout of Deployment shop/api"
+    ended_well = replace(r, state=State.SUCCEEDED, reason="succeeded: rollout: good 3/3")
+    assert story_of(ended_well, (), NOW).explanation == "rollout: good 3/3"

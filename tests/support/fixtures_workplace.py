@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.controlplane import ControlPlane
-from tests.support.workplace import Grounds, Scene, Workplace, approve_playbook
+from tests.support.scenes import Grounds
+from tests.support.workplace import Scene, Workplace, approve_playbook
 
 MakeScene = Callable[..., Scene]
 SCENES = 24

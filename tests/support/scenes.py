@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from tests.support.controlplane import ControlPlane, manifests, wait_until
@@ -39,3 +40,25 @@ def quick(**changes: Any) -> dict[str, Any]:
 def effects_of(control_plane: ControlPlane, namespace: str, since: int) -> list[AuditEvent]:
     """Writes of the service, as the API server recorded them; rehearsals left out."""
     return [e for e in control_plane.effects(namespace, since) if e.user_agent.startswith("remediator")]
+
+
+class Grounds:
+    """Namespaces with a healthy Deployment `api` in each, made together so that nobody waits for each in turn."""
+
+    def __init__(self, control_plane: ControlPlane, count: int) -> None:
+        self._control_plane = control_plane
+        self._spare = [f"people-{secrets.token_hex(3)}" for _ in range(count)]
+        for name in self._spare:
+            control_plane.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            control_plane.client.create(manifests.deployment("api"), name)
+        self._all = list(self._spare)
+
+    def take(self) -> str:
+        """One that nobody else gets."""
+        name = self._spare.pop()
+        wait_available(self._control_plane, name, "api", 3)
+        return name
+
+    def close(self) -> None:
+        for name in self._all:
+            self._control_plane.client.delete("namespaces", name)

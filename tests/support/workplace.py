@@ -8,7 +8,6 @@ The fakes are the objects themselves, so that a test can look into them and clic
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sqlite3
 import threading
 import urllib.error
@@ -25,13 +24,13 @@ from remediator.http.pagerduty import PATH as PAGERDUTY_PATH
 from remediator.http.slack import PATH as SLACK_PATH
 from remediator.people.buttons import Button
 from remediator.people.pages import incident_key
-from tests.support.controlplane import ControlPlane, manifests, wait_until
+from tests.support.controlplane import ControlPlane, wait_until
 from tests.support.controlplane.audit import AuditEvent
 from tests.support.fake_http import Fault
 from tests.support.fake_pagerduty import FakeIncident, FakePagerDuty
 from tests.support.fake_slack import FakeChannel, FakeMessage, FakeSlack
 from tests.support.pagerduty_webhooks import SECRET, delivery, event
-from tests.support.scenes import effects_of, quick, wait_available
+from tests.support.scenes import effects_of, quick
 from tests.support.service import API_TOKEN, WEBHOOK_TOKEN, Service, alert, request_json
 from tests.support.slack_base import APP_ID, APP_TOKEN, SIGNING_SECRET, TEAM_ID, TOKEN, FakeGroup
 from tests.support.slack_sockets import Reply
@@ -289,25 +288,3 @@ def mentioned(message: FakeMessage) -> bool:
     """Whether it called Ann when it was new: only a new message reaches a phone."""
     first = message.versions[0]
     return f"<@{ANN}>" in f"{first.text} {first.blocks}"
-
-
-class Grounds:
-    """Namespaces with a healthy Deployment `api` in each, made together so that nobody waits for each in turn."""
-
-    def __init__(self, control_plane: ControlPlane, count: int) -> None:
-        self._control_plane = control_plane
-        self._spare = [f"people-{secrets.token_hex(3)}" for _ in range(count)]
-        for name in self._spare:
-            control_plane.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-            control_plane.client.create(manifests.deployment("api"), name)
-        self._all = list(self._spare)
-
-    def take(self) -> str:
-        """One that nobody else gets."""
-        name = self._spare.pop()
-        wait_available(self._control_plane, name, "api", 3)
-        return name
-
-    def close(self) -> None:
-        for name in self._all:
-            self._control_plane.client.delete("namespaces", name)
