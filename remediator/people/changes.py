@@ -60,8 +60,8 @@ def change_event(story: Story, effect: Altered) -> dict[str, Any]:
         "mode": short(story.mode, 100),
         "decided": short(decided_by(story), DETAIL_LIMIT),
         "alert": short(story.alerts[0].name if story.alerts else "", DETAIL_LIMIT),
-        "remediation": story.remediation_id,
-        "effect": effect.id,
+        "remediation": short(story.remediation_id, 100),
+        "effect": short(effect.id, 100),
     }
     return {
         "payload": {

@@ -126,7 +126,7 @@ def _details(story: Story) -> dict[str, Any]:
         **said,
         "evidence": _lines(f"{note.title}: {note.text}".strip(": ") for note in story.evidence),
         "timeline": _lines(reversed(story.timeline)),
-        "remediation": story.remediation_id,
+        "remediation": short(story.remediation_id, DETAIL_LIMIT),
         "playbook": " ".join(filter(None, (story.playbook, f"({story.mode})" if story.mode else ""))),
         "owner": short(story.owner, DETAIL_LIMIT),
     }
