@@ -61,6 +61,7 @@ class SlackSide:
             journal=journal,
             stories=stories,
             whole=whole,
+            waits_for=service.waits_for,
             clock=clock,
             instance=instance,
             console=console,

@@ -5,6 +5,7 @@ Also who may: what only stops something needs less than what starts it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -224,6 +225,19 @@ class Stopping:
         log.warning("not_allowed", who=verdict.person.name, account=who.key, what=what, why=str(verdict))
         advice = "Try again in a moment, or ask somebody else." if verdict.unread else "Ask one of those who may."
         raise NotAllowed(f"{verdict.person.name} may not {what}: {verdict}{more}", advice=advice)
+
+    async def waits_for(self, several: Sequence[Remediation], who: Account) -> frozenset[str]:
+        """Ids of those whose question this account may answer, and has not. What cannot be looked up does not count;
+        what is decided in the end is decided at the click."""
+        asked = [r.spec.approval.approvers if r.spec else () for r in several]
+        judged = await asyncio.gather(*(self._approvers.judge(who, approvers) for approvers in asked))
+        return frozenset(
+            r.id
+            for r, verdict in zip(several, judged, strict=True)
+            if isinstance(verdict, Granted)
+            and not any(verdict.person.name == c.who and c.digest == r.digest for c in r.consents)
+            and r.requester not in {verdict.person.name, who.key}
+        )
 
     async def _operator_or_approver(self, r: Remediation | None, who: Account, what: str) -> Granted:
         """What only stops something needs less than what starts it. Raises: NotAllowed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,19 +17,30 @@ from remediator.people.parts import remaining, risk_lines
 from remediator.people.story import Story
 from remediator.people.wording import QUESTIONS, clock, first_line, glyph, need, offered, wording
 
-SHOWN = 12
+SHOWN = 10
 """Of each kind; the rest is counted."""
 
 
-def home(stories: Sequence[Story], pauses: Sequence[Pause], *, now: datetime, console_url: str = "") -> dict[str, Any]:
+def home(
+    stories: Sequence[Story],
+    pauses: Sequence[Pause],
+    *,
+    now: datetime,
+    mine: Collection[str] = (),
+    console_url: str = "",
+) -> dict[str, Any]:
     """The view for `views.publish`. `stories` are the open ones and the ended ones that still need somebody, in any
-    order: what waits comes first, the one with the least time left on top."""
+    order: what waits for whoever looks (`mine`, ids of remediations) comes first, the one with the least time left on
+    top."""
     waiting = sorted((s for s in stories if _waits(s)), key=lambda s: s.deadline or s.now)
+    yours = [s for s in waiting if s.remediation_id in mine]
+    others = [s for s in waiting if s.remediation_id not in mine]
     look = [s for s in stories if not _waits(s) and wording(s.state).needs_person]
     running = [s for s in stories if not _waits(s) and not wording(s.state).needs_person]
     blocks: list[Block] = [
-        section(f"*{markup.prose(_lead(len(waiting), len(look), len(running), len(pauses)), 300)}*"),
-        *_titled("Waits for an answer", [_asking(s) for s in waiting]),
+        section(f"*{markup.prose(_lead(len(yours), len(others), len(look), len(running), len(pauses)), 300)}*"),
+        *_titled("Waits for you", [_asking(s) for s in yours]),
+        *_titled("Waits for others", [_asking(s) for s in others], shown=max(2, SHOWN - len(yours))),
         *_titled("Needs a look", [[_told(s, need(s))] for s in look]),
         *_titled("Runs now", [[_told(s, need(s))] for s in running]),
         *_titled("Paused", [[_pause(p, now)] for p in pauses]),
@@ -44,18 +55,25 @@ def _waits(story: Story) -> bool:
     return story.state in (*QUESTIONS, "snoozed") and not story.taken_by
 
 
-def _lead(waiting: int, look: int, running: int, pauses: int) -> str:
-    counts = ((waiting, "waiting for an answer"), (look, "to look at"), (running, "running"), (pauses, "paused"))
+def _lead(yours: int, others: int, look: int, running: int, pauses: int) -> str:
+    counts = (
+        (yours, "waiting for you"),
+        (others, "waiting for others"),
+        (look, "to look at"),
+        (running, "running"),
+        (pauses, "paused"),
+    )
     said = ", ".join(f"{count} {what}" for count, what in counts if count)
     return f"{said[:1].upper()}{said[1:]}." if said else "All quiet: nothing waits for you, nothing runs."
 
 
-def _titled(title: str, entries: list[list[Block]]) -> list[Block]:
-    """At most 3 + 2 * SHOWN blocks; four of these stay within the 100 of a view, one kind having two an entry."""
+def _titled(title: str, entries: list[list[Block]], *, shown: int = SHOWN) -> list[Block]:
+    """At most 3 blocks, and two for each entry that asks, one for each other: with 10 of each kind, and 2 more of
+    others' questions, these stay within the 100 of a view."""
     if not entries:
         return []
-    more = [context(f"… ({len(entries) - SHOWN} more)")] if len(entries) > SHOWN else []
-    return [{"type": "divider"}, section(f"*{title}*"), *(b for entry in entries[:SHOWN] for b in entry), *more]
+    more = [context(f"… ({len(entries) - shown} more)")] if len(entries) > shown else []
+    return [{"type": "divider"}, section(f"*{title}*"), *(b for entry in entries[:shown] for b in entry), *more]
 
 
 def _asking(story: Story) -> list[Block]:

@@ -23,6 +23,8 @@ from remediator.remediation.state import Consent, Done, State, StepOutcome
 
 RECHECK = 30.0
 """Seconds between looks at what is held or waits for people."""
+TIME_IS_SHORT = (timedelta(minutes=5), timedelta(minutes=1))
+"""Left to approve: the message says so, without a sound."""
 HELD_FOR = timedelta(minutes=15)
 STORM_HELD_FOR = timedelta(hours=4)
 """Since it began: a storm that lasts longer no longer keeps its members from a person."""
@@ -67,11 +69,21 @@ def take_plan(d: Draft) -> None:
 
 def show_plan(d: Draft) -> None:
     """For people who are looking at a proposal: the guards as they are now; the proposal itself stays. Its message is
-    brought up to date when another guard objects than before: a pause takes the button away."""
-    if _objectors(d.r.verdicts) != _objectors(d.event.verdicts):
+    brought up to date when another guard objects than before: a pause takes the button away. It is told as well when
+    little time is left, because a message does not count down by itself."""
+    if _objectors(d.r.verdicts) != _objectors(d.event.verdicts) or _time_gets_short(d):
         d.tell(Notice.PROGRESS)
     snoozed = d.r.state is State.SNOOZED  # by whom and until when goes on being its reason
     d.set(verdicts=d.event.verdicts, reason=d.r.reason if snoozed else d.event.explanation)
+
+
+def _time_gets_short(d: Draft) -> bool:
+    """Whether one of these marks was passed since the last look."""
+    if d.r.state is not State.AWAITING_APPROVAL or d.r.approval_expires is None:
+        return False
+    left = d.r.approval_expires - d.now
+    before = left + (d.now - (d.r.due or d.now)) + timedelta(seconds=RECHECK)
+    return any(left <= mark < before for mark in TIME_IS_SHORT)
 
 
 def _objectors(verdicts: tuple[Verdict, ...]) -> set[tuple[str, Answer]]:

@@ -23,8 +23,8 @@ from tests.support.fake_slack import shown
 PAUSE = Pause(id="p-7", scope="namespace:prod-eu/shop", who="ann", why="freeze", until=None, created_at=NOW)
 
 
-def lines(stories: Sequence[Story], pauses: Sequence[Pause] = ()) -> list[str]:
-    view = home(stories, pauses, now=NOW, console_url="https://remediator.example.com")
+def lines(stories: Sequence[Story], pauses: Sequence[Pause] = (), mine: Sequence[str] = ()) -> list[str]:
+    view = home(stories, pauses, now=NOW, mine=mine, console_url="https://remediator.example.com")
     assert block_kit.view_problem(view) is None
     return shown(view["blocks"]).splitlines()
 
@@ -36,13 +36,16 @@ def test_a_quiet_night_says_so() -> None:
 def test_what_waits_comes_first_and_the_most_urgent_on_top() -> None:
     later = replace(OFFERED, remediation_id="r-2", headline="later", deadline=NOW + timedelta(minutes=14))
     soon = replace(OFFERED, remediation_id="r-1", headline="soon", deadline=NOW + timedelta(minutes=2))
-    told = lines([VERIFYING, later, ESCALATED, soon], [PAUSE])
-    assert told[0] == "*2 waiting for an answer, 1 to look at, 1 running, 1 paused.*"
+    other = replace(OFFERED, remediation_id="r-3", headline="not mine", deadline=NOW + timedelta(minutes=1))
+    told = lines([VERIFYING, later, other, ESCALATED, soon], [PAUSE], ["r-1", "r-2"])
+    assert told[0] == "*2 waiting for you, 1 waiting for others, 1 to look at, 1 running, 1 paused.*"
     heads = [line for line in told if line.startswith("*") or "*" in line[:4]]
     assert heads[1:] == [
-        "*Waits for an answer*",
+        "*Waits for you*",
         "✋ *Approval needed: soon*",
         "✋ *Approval needed: later*",
+        "*Waits for others*",
+        "✋ *Approval needed: not mine*",
         "*Needs a look*",
         "🚨 *Needs a person (did not help, undone): roll back Deployment shop/checkout to revision 41*",
         "*Runs now*",
@@ -50,7 +53,7 @@ def test_what_waits_comes_first_and_the_most_urgent_on_top() -> None:
         "*Paused*",
     ]
     assert "Decide by 03:07 UTC, 2 min left." in "\n".join(told)
-    assert told.count("Approve") == 2
+    assert told.count("Approve") == 3
     assert "`remediator resume p-7`" in told
 
 

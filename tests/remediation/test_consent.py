@@ -9,7 +9,7 @@ import pytest
 
 from remediator.remediation import conditions, moves
 from remediator.remediation.decide import decide
-from remediator.remediation.draft import Draft
+from remediator.remediation.draft import Draft, Notice
 from remediator.remediation.events import Approved, StepPlanned
 from remediator.remediation.state import Consent, State
 from tests.support.building import NOW, made, plan, playbook, remediation, verdict
@@ -48,6 +48,16 @@ def test_the_same_person_is_one() -> None:
 def test_a_new_proposal_begins_without_consents() -> None:
     proposed = after(State.PLANNED, made("ask"), consents=(yes("ann"),)).remediation
     assert (proposed.state, proposed.consents) == (State.AWAITING_APPROVAL, ())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(301, False), (300, True), (271, True), (270, False), (60, True), (31, True), (30, False)]
+)
+def test_the_message_says_that_little_time_is_left(seconds: int, told: bool) -> None:
+    """Once for each mark: looks are half a minute apart."""
+    event, expires = made("ask"), NOW + timedelta(seconds=seconds)
+    look = after(State.AWAITING_APPROVAL, event, approval_expires=expires, due=NOW, verdicts=event.verdicts)
+    assert (Notice.PROGRESS in look.notices) is told
 
 
 def test_a_step_that_differs_is_asked_about_without_the_old_consents() -> None:

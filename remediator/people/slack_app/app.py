@@ -47,6 +47,7 @@ BUSY = "Try again in a minute, or use the remediator command line."
 
 Stories = Callable[[Sequence[Remediation]], Awaitable[Sequence[Story]]]
 Whole = Callable[[Remediation], Awaitable[Story]]
+WaitsFor = Callable[[Sequence[Remediation], Account], Awaitable[frozenset[str]]]
 
 
 class SlackApp:
@@ -64,6 +65,7 @@ class SlackApp:
         journal: Journal,
         stories: Stories,
         whole: Whole,
+        waits_for: WaitsFor,
         clock: Clock,
         instance: str = "",
         console: str = "",
@@ -76,6 +78,7 @@ class SlackApp:
         self._journal = journal
         self._stories = stories
         self._whole = whole
+        self._waits_for = waits_for
         self._clock = clock
         self._instance = instance
         self._console = console
@@ -110,7 +113,7 @@ class SlackApp:
     async def _do(self, click: Click, account: Account, since: datetime | None) -> str:
         match click.kind:
             case "home":
-                await self._show_home(account.id)
+                await self._show_home(account)
             case "command":
                 await self._tell(click, await self._commands.answer(click.value, account))
             case _ if click.action == Button.DETAILS:
@@ -149,9 +152,9 @@ class SlackApp:
             with contextlib.suppress(Refusal, Later):
                 await self._show_details(click, None)
         elif not click.ts:
-            await self._show_home(account.id)
+            await self._show_home(account)
 
-    async def _show_home(self, user: str) -> None:
+    async def _show_home(self, account: Account) -> None:
         """What can wait: it is drawn anew whenever somebody looks."""
         now = self._clock.now()
         states = [state.value for state in State if state not in ENDINGS]
@@ -160,11 +163,13 @@ class SlackApp:
         handed_over = await self._journal.recent(HOME_STORIES, state=State.ESCALATED.value)
         under_way = {r.episode for r in rows}
         rows += [r for r in handed_over if r.episode not in under_way and _needs_a_look(r, now)]
-        view = home(await self._stories(rows), await self._journal.pauses(now), now=now, console_url=self._console)
+        mine = await self._waits_for([r for r in rows if _most_urgent(r)[0] is False], account)
+        stories, pauses = await self._stories(rows), await self._journal.pauses(now)
+        view = home(stories, pauses, now=now, mine=mine, console_url=self._console)
         try:
-            await self._slack.publish_home(user, view)
+            await self._slack.publish_home(account.id, view)
         except ChatError as exc:
-            log.warning("slack_home_not_shown", user=user, error=str(exc))
+            log.warning("slack_home_not_shown", user=account.id, error=str(exc))
 
     async def _refuse(self, click: Click, why: str, advice: str) -> None:
         """In the dialog that the person looks at, where there is one: an ephemeral message would stay behind it."""

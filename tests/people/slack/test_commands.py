@@ -145,6 +145,14 @@ async def test_home_shows_what_waits_with_its_details(one: Bed, slack: FakeSlack
     assert "Guards" in str(slack.the_view(ANN).content)
 
 
+@pytest.mark.parametrize(("user", "whose"), [(BOB, "Waits for you"), (EVE, "Waits for others")])
+async def test_home_says_whom_it_waits_for(one: Bed, slack: FakeSlack, user: str, whose: str) -> None:
+    await one.proposed()
+    assert (await slack.open_home(user)).ok
+    await one.run_for(1)
+    assert whose in str(slack.homes[user])
+
+
 async def test_home_is_drawn_anew_after_a_decision_in_it(one: Bed, slack: FakeSlack) -> None:
     await one.proposed()
     await slack.open_home(BOB)
