@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export import SpanExportResult
 
 from remediator.adapters.tracing import Tracing, span_id, trace_id
 from remediator.errors import InvalidConfig
@@ -133,11 +134,12 @@ async def test_a_receiver_that_never_ends_keeps_nobody_from_leaving(
     """The library asks its socket for the next byte within some seconds, again and again."""
     monkeypatch.setattr("remediator.adapters.tracing.CLOSE_S", 0.05)
     tracing, over = Tracing(fake.url, headers=HEADERS), threading.Event()
-    send = tracing._processor.span_exporter.export  # type: ignore[attr-defined]
+    ended = threading.Event()
 
     def dribbles(spans: Any) -> Any:
         over.wait(30)
-        return send(spans)
+        ended.set()
+        return SpanExportResult.SUCCESS  # a thread that went on sending would disturb the tests behind this one
 
     monkeypatch.setattr(tracing._processor.span_exporter, "export", dribbles)  # type: ignore[attr-defined]
     for decision in (await life())[:2]:
@@ -145,3 +147,4 @@ async def test_a_receiver_that_never_ends_keeps_nobody_from_leaving(
     await asyncio.to_thread(tracing.close)
     assert fake.spans == []
     over.set()
+    assert await asyncio.to_thread(ended.wait, 30)
