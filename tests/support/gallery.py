@@ -242,7 +242,13 @@ def _home() -> str:
     )
     restart = replace(RESTART, deadline=NOW + timedelta(minutes=40))
     stories = [replace(INCONCLUSIVE, interactive=True), VERIFYING, restart, soon]
-    view = home(stories, [pause], now=NOW + timedelta(minutes=4), console_url="https://remediator.example.com")
+    view = home(
+        stories,
+        [pause],
+        now=NOW + timedelta(minutes=4),
+        mine=["r-77d0aa"],
+        console_url="https://remediator.example.com",
+    )
     return slack_page.view(view)
 
 
