@@ -41,6 +41,7 @@ def configuration(folder: Path, token: str, api_token: str) -> Config:
             "api": [{"name": "you", "role": "admin", "token": {"value": api_token}}],
             "store": {"path": folder / "demo.db"},
             "clusters": [{"name": "demo"}],
+            "pagerduty": {"services": {"shop": {"value": "nobody's: the demo has a pager of its own"}}},
             "routes": {"slack": {"default_channel": "C0OPS"}, "pagerduty": {"default_service": "shop"}},
             "playbooks": {"folders": [PLAYBOOKS], "reload": "60s"},
             "policy": {"mode_ceiling": "auto"},
