@@ -31,19 +31,19 @@ from remediator.adapters.slack import SlackChat
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.adapters.sql.last_good import JournalLastGood
 from remediator.adapters.tracing import Tracing
-from remediator.channel_config import no_change_gate
 from remediator.config import ClusterConfig, Config
 from remediator.config import Endpoint as EndpointConfig
 from remediator.counting import Counting
 from remediator.doctor import Doctor
 from remediator.errors import InvalidConfig
-from remediator.freeze_calendars import CalendarFile, FreezeCalendars, unknown_calendars
+from remediator.freeze_calendars import CalendarFile, FreezeCalendars
 from remediator.guardrails.ceilings import highest_mode, over_ceiling, policy_problems, unknown_words
 from remediator.http.auth import Senders, Users
 from remediator.http.pagerduty import PagerDutyWebhook, Signatures, add_pagerduty
 from remediator.http.server import Listening, make_app
 from remediator.inbox_checks import inbox_checks
 from remediator.metrics import Metrics
+from remediator.not_here import not_here
 from remediator.objects import KINDS
 from remediator.pagerduty_checks import PagerDutyApi, pagerduty_checks
 from remediator.people.approvers import Approvers, OnCall
@@ -61,7 +61,6 @@ from remediator.people.incidents import IncidentNotes
 from remediator.people.mentions import WithPeople
 from remediator.people.outbox import Outbox
 from remediator.people.overdue import Overdue
-from remediator.people.references import nobody_behind
 from remediator.people.slack_app.ports import SlackApi
 from remediator.playbooks.config_maps import CONFIG_MAP, ConfigMapFiles
 from remediator.playbooks.folder import Folder
@@ -137,10 +136,8 @@ class Playbooks:
             last_good=JournalLastGood(journal, loop, SystemClock()),
             objections=lambda playbook: (
                 *unsupported(playbook),
-                *nobody_behind("approval.approvers", playbook.approval.approvers, config.approvers),
-                *no_change_gate(playbook.approval.change, config.change_gate),
                 *over_ceiling(playbook, config.policy),
-                *unknown_calendars(playbook.guardrails.windows, config.calendars, "guardrails.windows"),
+                *not_here(playbook, config),
             ),
         )
         self._policy = config.policy

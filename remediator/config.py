@@ -255,6 +255,11 @@ class Config(Section):
             systems=[name for name, section in systems.items() if section is not None],
         )
 
+    @property
+    def other_places(self) -> frozenset[str]:
+        """`apprise:mail-ops`, ...: what `channels` has, as routes and playbooks name it."""
+        return frozenset(f"{channel.carried_by}:{name}" for name, channel in self.channels.items())
+
     @model_validator(mode="after")
     def _places(self) -> Self:
         problems = unknown_places(
@@ -263,7 +268,7 @@ class Config(Section):
             self.digests,
             self.severities,
             services=self.pagerduty.services if self.pagerduty else (),
-            channels={name: channel.carried_by for name, channel in self.channels.items()},
+            known=self.other_places,
             sources=[source.name for source in self.sources],
             slack=self.slack is not None,
         )

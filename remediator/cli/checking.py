@@ -186,8 +186,8 @@ def _owner(result: FileResult, projects: Mapping[str, Project], name: str) -> Pr
 
 def _refused(results: Sequence[FileResult], config: Config | None) -> Iterator[Line]:
     """What the service would not load. Without a config only what no operator could allow is an error."""
-    from remediator.freeze_calendars import unknown_calendars
     from remediator.guardrails.ceilings import over_ceiling
+    from remediator.not_here import not_here
     from remediator.playbooks.unsupported import unsupported
 
     policy = _policy(config)
@@ -201,9 +201,8 @@ def _refused(results: Sequence[FileResult], config: Config | None) -> Iterator[L
             yield Line(result.source, _line(result, problem), severity, "over-ceiling", _sentences(problem))
         for problem in unsupported(playbook):
             yield Line(result.source, _line(result, problem), "error", "unsupported", _sentences(problem))
-        known = config.calendars if config else ()
-        for problem in unknown_calendars(playbook.guardrails.windows, known, "guardrails.windows") if config else ():
-            yield Line(result.source, _line(result, problem), "error", "unknown-calendar", _sentences(problem))
+        for problem in not_here(playbook, config) if config else ():
+            yield Line(result.source, _line(result, problem), "error", "not-here", _sentences(problem))
 
 
 def _line(result: FileResult, problem: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from remediator.people.digests import Digest
 from remediator.people.escalation import Escalation
@@ -18,12 +18,11 @@ def unknown_places(
     severities: Severities,
     *,
     services: Collection[str],
-    channels: Mapping[str, str],
+    known: Collection[str],
     sources: Collection[str],
     slack: bool,
 ) -> Iterator[str]:
-    """A line for each name that nobody has configured. `services` of the pager, `channels` by name with their kind."""
-    known = {f"{kind}:{name}" for name, kind in channels.items()}
+    """A line for each name that nobody has configured. `services` of the pager, `known` of `channels`."""
     for index, route in enumerate(routes.others):
         for name in route.to:
             if name not in known:
@@ -37,6 +36,16 @@ def unknown_places(
         yield "digests: they go to Slack channels, and `slack` is not configured"
     if escalation is not None:
         yield from _of_ladders(routes, escalation, services, known, slack=slack)
+
+
+def unknown_notified(places: Sequence[str], known: Collection[str], *, slack: bool) -> Iterator[str]:
+    """What a playbook's `notify` names and nobody has configured."""
+    for index, place in enumerate(places):
+        if place.startswith("slack:"):
+            if not slack:
+                yield f"notify[{index}]: {place} cannot be told, `slack` is not configured"
+        elif place not in known:
+            yield f"notify[{index}]: {place} is not one of `channels` in the configuration. {_add(place, known)}"
 
 
 def _of_ladders(

@@ -194,4 +194,4 @@ class Routes(_Strict):
     def elsewhere(self, story: Story) -> tuple[str, ...]:
         """`apprise:mail-ops`, ...: each once."""
         holding = (route for route in self.others if route.holds(story) and route.now(story))
-        return tuple(dict.fromkeys(name for route in holding for name in route.to))
+        return tuple(dict.fromkeys((*(name for route in holding for name in route.to), *story.also)))

@@ -179,6 +179,8 @@ class Story:
     """When the alerts were proven gone after an ending that was not a success."""
 
     channels: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    """`ticket:jira`, ...: what the playbook adds besides Slack."""
     """Channels the playbook adds to the routes."""
     page_urgency: Urgency = ""
     """Set when the playbook's own ladder has a `page` rung."""

@@ -249,6 +249,12 @@ Target = Annotated[
 ]
 
 
+NotifyPlace = Annotated[
+    str, Field(pattern=r"^(slack:[CGD][A-Z0-9]{2,}|(apprise|webhook|ticket):[A-Za-z0-9][A-Za-z0-9._-]{0,62})$")
+]
+"""`slack:C0123456789`, or one of the operator's `channels`: `apprise:mail-ops`, `webhook:cmdb`, `ticket:jira`."""
+
+
 class Playbook(Strict):
     """One YAML file. Required: name, match, target or targets, steps."""
 
@@ -271,6 +277,8 @@ class Playbook(Strict):
     approval: ApprovalSpec = ApprovalSpec()
     undo: UndoSpec = UndoSpec()
     escalate: tuple[Escalation, ...] = ()
+    notify: tuple[NotifyPlace, ...] = ()
+    """Who else hears of it: what operators want to hear of is in their routes, and an author can only add to it."""
     guardrails: Limits = Limits()
 
     @model_validator(mode="after")

@@ -143,7 +143,8 @@ class Teller:
         now, scope = self._clock.now(), episode_scope(r.episode)
         return replace(
             story_of(r, records, now, next_rung=next_rung, instance=self._instance, console=self._console),
-            channels=self._channels.get(r.project, ()),
+            channels=(*self._channels.get(r.project, ()), *_added(r, slack=True)),
+            also=_added(r, slack=False),
             sev=self._company.sev(r, records).value,
             interactive=self._interactive,
             taken_by=next((taker(pause) for pause in pauses if pause.scope == scope), ""),
@@ -236,6 +237,12 @@ def question(r: Remediation) -> str:
     if r.state is not State.WAITING or r.waiting_for != "ask" or r.spec is None:
         return ""
     return r.spec.steps[r.step].ask or r.reason
+
+
+def _added(r: Remediation, *, slack: bool) -> tuple[str, ...]:
+    """Who else hears of it, by its playbook: Slack channels, or all the others."""
+    places = r.spec.notify if r.spec else ()
+    return tuple(p.removeprefix("slack:") for p in places if p.startswith("slack:") is slack)
 
 
 def story_of(

@@ -47,6 +47,33 @@ class TestPlaybook:
         lines = check(tmp_path, GOOD + "guardrails: {windows: {calendars: [freeze]}}\n", FREEZE)
         assert lines == ["1 playbook: 0 errors, 0 warnings"]
 
+    @pytest.mark.parametrize(
+        ("asked", "said"),
+        [
+            pytest.param(
+                "approval: {approvers: [role:sre]}",
+                "approval.approvers[0]: role:sre is nobody; add it to `people` in the configuration.",
+                id="approver",
+            ),
+            pytest.param(
+                "approval: {change: required}",
+                "approval.change: nobody can look changes up; set change_gate in the configuration.",
+                id="change",
+            ),
+            pytest.param(
+                "notify: [ticket:jira]",
+                "notify[0]: ticket:jira is not one of `channels` in the configuration. Add it there, or remove it here.",
+                id="ticket",
+            ),
+            pytest.param(
+                'notify: ["slack:C0OPS"]', "notify[0]: slack:C0OPS cannot be told, `slack` is not configured.", id="chat"
+            ),
+        ],
+    )
+    def test_what_the_service_would_not_load_here(self, tmp_path: Path, asked: str, said: str) -> None:
+        assert check(tmp_path, f"{GOOD}{asked}\n", "")[0] == f"p.yaml:16: error: {said}"
+        assert check(tmp_path, f"{GOOD}{asked}\n", None)[-1] == "1 playbook: 0 errors, 0 warnings"
+
     def test_without_a_config_the_calendars_are_not_known(self, tmp_path: Path) -> None:
         lines = check(tmp_path, GOOD + "guardrails: {windows: {calendars: [freeze]}}\n", None)
         assert lines == ["1 playbook: 0 errors, 0 warnings"]

@@ -81,6 +81,17 @@ def text(row: OutboxRow) -> str:
 # --- questions in the middle -----------------------------------------------------------------------------------------
 
 
+async def test_a_playbook_adds_to_who_hears_of_it() -> None:
+    """`open_ticket` of a playbook: one ticket for the incident, and how it ended."""
+    world = ready(notify=["slack:C0TEAM", "ticket:jira", "apprise:mail-ops"])
+    sent = Sent(world.journal)
+    await world.alert(deployment="api", severity="critical")
+    await world.run_until("succeeded")
+    assert {row.destination for row in await sent.news()} == {"C0OPS", "C0TEAM"}, "and takes nothing away"
+    assert {(row.destination, row.key.split("/")[-1]) for row in await sent.news("ticket")} == {("jira", "e-1")}
+    assert {row.destination for row in await sent.news("apprise")} <= {"mail-ops"}
+
+
 @pytest.mark.parametrize("mode", ["approve", "auto"])
 async def test_a_question_is_a_message_of_its_own_that_says_how_to_answer(mode: str) -> None:
     world = ready(mode=mode, steps=[SCALE, {"ask": QUESTION}, {"action": "rollout_restart"}])
