@@ -9,6 +9,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from remediator.kinds import KINDS, Kind, kind_name
+
+__all__ = [
+    "JSON",
+    "KINDS",
+    "WORKLOADS",
+    "Kind",
+    "Object",
+    "ObjectRef",
+    "annotations_of",
+    "controller_of",
+    "dig",
+    "generation_of",
+    "kind_name",
+    "kind_of",
+    "labels_of",
+    "ref_of",
+    "uid_of",
+    "version_of",
+]
+
 JSON = Any
 """Anything `json.loads` returns."""
 
@@ -16,50 +37,23 @@ Object = Mapping[str, Any]
 """One Kubernetes object, as the API server sent it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Where a kind lives: `apps/v1`, `deployments`, namespaced or not."""
-
-    kind: str
-    api_version: str
-    plural: str
-    namespaced: bool = True
-
-
-KINDS: Mapping[str, Kind] = {
-    k.kind: k
-    for k in (
-        Kind("Deployment", "apps/v1", "deployments"),
-        Kind("StatefulSet", "apps/v1", "statefulsets"),
-        Kind("DaemonSet", "apps/v1", "daemonsets"),
-        Kind("ReplicaSet", "apps/v1", "replicasets"),
-        Kind("ControllerRevision", "apps/v1", "controllerrevisions"),
-        Kind("Pod", "v1", "pods"),
-        Kind("Service", "v1", "services"),
-        Kind("Event", "v1", "events"),
-        Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims"),
-        Kind("Node", "v1", "nodes", namespaced=False),
-        Kind("Namespace", "v1", "namespaces", namespaced=False),
-        Kind("Job", "batch/v1", "jobs"),
-        Kind("CronJob", "batch/v1", "cronjobs"),
-        Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
-        Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
-    )
-}
+_PLAIN = frozenset(name for name in KINDS if "." not in name)
+"""Names of kinds that no other group uses here: the hot path asks no further."""
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectRef:
-    """Names one object of a known kind. `namespace` is empty for cluster-scoped kinds."""
+    """Names one object of a known kind (a key of KINDS). `namespace` is empty for cluster-scoped kinds."""
 
     kind: str
     namespace: str
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+        kind = self.kind.partition(".")[0]  # people know whose Certificate it is
+        return f"{kind} {self.namespace}/{self.name}" if self.namespace else f"{kind} {self.name}"
 
     @property
     def key(self) -> str:
@@ -70,7 +64,13 @@ class ObjectRef:
 def ref_of(obj: Object) -> ObjectRef:
     """The reference of an object that carries its kind."""
     meta = obj["metadata"]
-    return ObjectRef(obj["kind"], meta.get("namespace", ""), meta["name"])
+    return ObjectRef(kind_of(obj), meta.get("namespace", ""), meta["name"])
+
+
+def kind_of(obj: Object) -> str:
+    """The name that we know the object's kind by: a key of KINDS."""
+    kind: str = obj["kind"]
+    return kind if kind in _PLAIN else kind_name(obj.get("apiVersion", ""), kind)
 
 
 def dig(obj: Any, *path: str, default: Any = None) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from remediator.objects import Object, ObjectRef
 
@@ -22,7 +22,13 @@ MARKER = "remediator.dev/effect"
 ABANDONED = "remediator.dev/abandoned"
 """Annotation whose preconditioned write moves the resourceVersion, so that an unanswered write can never land later."""
 
-Verb = Literal["patch", "create", "delete", "evict"]
+MADE_BY = "remediator.dev/remediation"
+"""Label of everything that we create: the id of the remediation. Clean-ups leave it alone for a day."""
+
+Found = Literal["happened", "never", "unknown"]
+"""What became of a request that was not answered."""
+
+Verb = Literal["patch", "create", "delete", "evict", "call"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +38,15 @@ class WriteRequest:
     `body` is the bytes that were recorded in the attempt row. Content types: `application/merge-patch+json`,
     `application/json-patch+json`, `application/strategic-merge-patch+json`, or `application/json`.
     The fieldManager and, for a rehearsal, dryRun are added by the adapter (for delete and evict inside the body:
-    options in the query are ignored by the API server as soon as there is a body).
+    options in the query are ignored by the API server as soon as there is a body). `subresource` is for patches.
+    A `call` never goes to the API server: `ref` is the object that it is about, `body` is for a `Caller`.
     """
 
     verb: Verb
     ref: ObjectRef
     content_type: str
     body: bytes
+    subresource: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,43 @@ class Cluster(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Caller(Protocol):
+    """One way to ask and tell something outside the Kubernetes API: SQL, HTTP, exec, helm.
+
+    `place` is a name of the operator's configuration (or of a pod, for exec), never an address from a playbook.
+    Nothing here retries what it sends.
+    """
+
+    async def ask(self, place: str, request: Mapping[str, Any]) -> Any:
+        """A question that changes nothing; JSON. Raises: CannotSee, Forbidden, NotFound."""
+        ...
+
+    async def rehearse(self, place: str, request: Mapping[str, Any]) -> str:
+        """Let the other side say what it thinks of this without doing it; a note for people, empty where it cannot.
+
+        Raises: Refused (it would not do it), ReadError.
+        """
+        ...
+
+    async def send(self, place: str, request: Mapping[str, Any], *, key: str) -> Mapping[str, Any]:
+        """Do it, once. `key` is the effect's own: an idempotency key where the other side takes one.
+
+        Returns what it said, bounded and without secrets, as JSON. Raises: Refused, Unavailable (nothing was sent or
+        done), Conflict, TargetGone, Uncertain (sent, and no clear answer).
+        """
+        ...
+
+    async def find(self, place: str, request: Mapping[str, Any], *, key: str) -> Found:
+        """What became of a request that was not answered. Raises: ReadError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+Callers = Mapping[str, Mapping[str, Caller]]
+"""By cluster, then by what a `Call` says in `via`."""
 
 
 @dataclass(frozen=True, slots=True)

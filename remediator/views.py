@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from remediator.actions.change import Change, Patch
+from remediator.actions.change import Change
 from remediator.actions.diff import diff_lines
 from remediator.alerts.alert import Alert
 from remediator.guardrails.facts import Pause
@@ -201,7 +201,7 @@ def _planned_step(step: PlannedStep, target: ObjectRef) -> View:
         "diff": list(diff_lines(change, target)),
         "effects": len(step.effects),
         "takes": step.takes,
-        "undoable": bool(step.effects) and all(isinstance(e, Patch) and e.undoable for e in step.effects),
+        "undoable": bool(step.effects) and all(e.undoable for e in step.effects),
         "needs_approval": step.needs_approval,
         "notes": list(step.notes),
     }

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from remediator.actions.change import Change
 from remediator.actions.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What an action needs to be allowed, in RBAC's words: `patch` of `Certificate.cert-manager.io` `status`."""
+
+    verb: str
+    kind: str
+    subresource: str = ""
 
 
 class Params(BaseModel):
@@ -35,6 +45,11 @@ class Action(Protocol, Generic[P]):
 
     An action that changes data, or what cannot be taken back at all, says `changes_data = True` beside it: the operator
     may want more approvers for it.
+
+    Two more members are optional. `rights: tuple[Right, ...]` is what it must be allowed, where that is more or other
+    than patching its kinds. `wants(params, view) -> Mapping[str, Wanted]` names what it has to know besides the target;
+    it is read before `plan` is asked and is in `view.found` under the same names. What cannot be read holds the
+    remediation: an action never sees half of it. It is asked with the params as written, before `resolve`.
     """
     params: type[Any]
 

@@ -19,10 +19,18 @@ Direction = Literal["", "up", "down", "failover"]
 GENERATED_TIME = "${generated:time}"
 """Placeholder for the time of sending (RFC 3339, seconds). The digest hashes it as it is, the last look fills it in."""
 
+GENERATED_ID = "${generated:id}"
+"""Placeholder, also inside a longer text, for ten characters that are the same for all effects of one step of one
+remediation, and of no other: the name of what is created, a run id. A request sent twice then names the same thing."""
+
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One touched path with the value the plan saw and the value it wants. None means the field is absent."""
+    """One touched path with the value the plan saw and the value it wants. None means the field is absent.
+
+    A path goes through mappings by key, and through lists by `[name=app]` (the item with that value) or by a number:
+    `("spec", "template", "spec", "containers", "[name=app]", "image")`.
+    """
 
     path: tuple[str, ...]
     before: JSON
@@ -34,7 +42,12 @@ class Patch:
     """Change fields of one object, bound to its uid.
 
     `replace=False` sends a merge patch and is for single values, `replace=True` a JSON patch that replaces each path
-    whole (a pod template). `undoable`: swapping before and after is a meaningful inverse; a restart has none.
+    whole (a pod template); a path through a list always is a JSON patch. `undoable`: swapping before and after is a
+    meaningful inverse; a restart has none.
+    `subresource` (`status`, `resize`) names where it is sent. A subresource keeps no marker: proof that such a patch
+    happened is our own entry in managedFields, so its values must be absolute and harmless when they are there already.
+    `made_here`: the object is what an earlier effect of this remediation creates; `uid` is empty until then, and the
+    name may hold GENERATED_ID.
     """
 
     kind: Literal["patch"] = "patch"
@@ -43,6 +56,66 @@ class Patch:
     changes: tuple[FieldChange, ...]
     replace: bool = False
     undoable: bool = True
+    subresource: str = ""
+    made_here: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """Make one object. Nothing else has its name: `ref.name` holds GENERATED_ID, or is a name that people chose.
+
+    `body` is the object without `apiVersion`, `kind`, name and namespace, which `ref` says; texts in it may hold
+    GENERATED_ID and GENERATED_TIME. We add our marker and the label that names the remediation. What has that name
+    already and is not ours is left alone, and refused. `undoable`: deleting it again is a meaningful inverse.
+    A Job is created suspended and started by a `Patch` with `made_here`: a create that is sent twice is harmless then.
+    """
+
+    kind: Literal["create"] = "create"
+    ref: ObjectRef
+    body: Mapping[str, JSON]
+    undoable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remove:
+    """Delete one object, bound to its uid and to what it was at the last look.
+
+    `holds` = paths with values that must still be there at the last look (`status.phase` is `Failed`), otherwise it is
+    left alone. `summary` describes it for people.
+    """
+
+    kind: Literal["remove"] = "remove"
+    ref: ObjectRef
+    uid: str
+    holds: tuple[tuple[tuple[str, ...], JSON], ...] = ()
+    propagation: Literal["Background", "Foreground", "Orphan"] = "Background"
+    undoable: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to something outside the Kubernetes API: a database, a helm release, an HTTP endpoint, a process.
+
+    `via` names the caller (`sql`, `http`, `exec`, `helm`, ...), `place` what the operator's configuration calls the
+    other side, `request` what is said to it, as JSON (texts may hold GENERATED_ID and GENERATED_TIME). `ref` and `uid`
+    are the object that it is about: locks, pauses and protection are asked of that. `says` is the line for people.
+    At most one request: one without an answer goes to a person, unless the caller can find out, or the step says
+    `repeatable`. `inverse` is the request that takes it back, None where there is none.
+    """
+
+    kind: Literal["call"] = "call"
+    ref: ObjectRef
+    uid: str
+    via: str
+    place: str
+    request: Mapping[str, JSON]
+    says: str
+    repeatable: bool = False
+    inverse: Mapping[str, JSON] | None = None
+
+    @property
+    def undoable(self) -> bool:
+        return self.inverse is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +154,15 @@ class Delete:
     undoable: Literal[False] = False
 
 
-Effect = Patch | Evict | Delete
+Effect = Patch | Create | Remove | Evict | Delete | Call
+
+Inverse = Patch | Remove | Call
+"""What an undo sends."""
+
+
+def object_of(effect: Effect) -> ObjectRef | None:
+    """The object that an effect names; None for a pod that is chosen late."""
+    return None if isinstance(effect, Evict | Delete) else effect.ref
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +204,8 @@ class Change:
     notes: tuple[str, ...] = field(default=())
     failover: Failover | None = None
     """Set by whatever promotes another primary."""
+    touches: tuple[ObjectRef, ...] = ()
+    """Whatever else is affected and must be locked with it: the namespace of a Helm release, the pods of a node."""
 
     @property
     def goes(self) -> Direction:

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, assert_never
 
-from remediator.actions.change import GENERATED_TIME, Change, Delete, Effect, Evict, FieldChange, Patch, PodRule
+from remediator.actions.change import (
+    GENERATED_ID,
+    GENERATED_TIME,
+    Call,
+    Change,
+    Create,
+    Delete,
+    Effect,
+    Evict,
+    FieldChange,
+    Patch,
+    PodRule,
+    Remove,
+)
 from remediator.actions.render import brief, dotted
 from remediator.objects import JSON, ObjectRef
 
@@ -33,15 +46,26 @@ def field_lines(change: FieldChange) -> tuple[str, ...]:
 def _effect_lines(effect: Effect, target: ObjectRef | None) -> Iterator[str]:
     match effect:
         case Patch():
-            prefix = "" if target is None or effect.ref == target else f"{effect.ref}: "
+            prefix = "" if target is None or effect.ref == target else f"{_named(effect.ref)}: "
             for change in effect.changes:
                 yield from (prefix + line for line in field_lines(change))
+        case Create():
+            yield f"create {_named(effect.ref)}"
+        case Remove():
+            yield f"delete {effect.ref}"
+        case Call():
+            yield effect.says
         case Evict():
             yield f"evict {describe_rule(effect.pod)}"
         case Delete():
             yield f"delete {describe_rule(effect.pod)}"
         case _:
             assert_never(effect)
+
+
+def _named(ref: ObjectRef) -> str:
+    """`Job shop/dump-…`: the end of a name that is made up only when it is sent."""
+    return str(ref).replace(GENERATED_ID, "…")
 
 
 def describe_rule(rule: PodRule) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from remediator.actions.canonical import canonical_json
-from remediator.actions.change import Delete, Effect, Evict, Patch, PodRule
+from remediator.actions.change import Call, Create, Delete, Effect, Evict, Patch, PodRule, Remove
 from remediator.objects import JSON, ObjectRef
 
 
@@ -68,7 +68,7 @@ def _effects(effects: tuple[Effect, ...]) -> list[dict[str, Any]]:
     described: list[dict[str, Any]] = []
     for effect in effects:
         entry = _effect(effect)
-        if isinstance(effect, Patch) or not described or described[-1] != entry:
+        if not isinstance(effect, Evict | Delete) or not described or described[-1] != entry:
             described.append(entry)
     return described
 
@@ -83,6 +83,28 @@ def _effect(effect: Effect) -> dict[str, Any]:
                 "changes": sorted(changes, key=canonical_json),
                 "replace": effect.replace,
                 "undoable": effect.undoable,
+                **({"subresource": effect.subresource} if effect.subresource else {}),
+                **({"made_here": True} if effect.made_here else {}),
+            }
+        case Create():
+            body = {"object": _ref(effect.ref), "body": effect.body, "undoable": effect.undoable}
+            return {"kind": effect.kind, **body}
+        case Remove():
+            return {
+                "kind": effect.kind,
+                "object": {**_ref(effect.ref), "uid": effect.uid},
+                "holds": [{"path": path, "value": value} for path, value in effect.holds],
+                "propagation": effect.propagation,
+            }
+        case Call():
+            return {
+                "kind": effect.kind,
+                "object": {**_ref(effect.ref), "uid": effect.uid},
+                "via": effect.via,
+                "place": effect.place,
+                "request": effect.request,
+                "repeatable": effect.repeatable,
+                "inverse": effect.inverse,
             }
         case Evict() | Delete():
             return {"kind": effect.kind, "pod": _rule(effect.pod)}

@@ -7,16 +7,43 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from remediator.actions.base import Action
-from remediator.actions.evict_pod import EvictPod
-from remediator.actions.rollback import Rollback
-from remediator.actions.rollout_restart import RolloutRestart
-from remediator.actions.scale import Scale
+from remediator.actions.nodes.cordon import Cordon, Uncordon
+from remediator.actions.nodes.drain import Drain
+from remediator.actions.nodes.etcd_snapshot import EtcdSnapshot
+from remediator.actions.nodes.fence_node import FenceNode
+from remediator.actions.nodes.node_command import NodeCommand
+from remediator.actions.nodes.replace_node import ReplaceNode
+from remediator.actions.storage.expand_pvc import ExpandPvc
+from remediator.actions.storage.longhorn import LonghornBackup, LonghornRestore
+from remediator.actions.storage.velero import VeleroBackup
+from remediator.actions.storage.velero_restore import VeleroRestore
+from remediator.actions.workloads.evict_pod import EvictPod
+from remediator.actions.workloads.rollback import Rollback
+from remediator.actions.workloads.rollout_restart import RolloutRestart
+from remediator.actions.workloads.scale import Scale
 from remediator.errors import InvalidConfig
 
 GROUP = "remediator.actions"
 """An entry point of this group names an action object, or a class of one that takes no arguments."""
 
-BUILT_IN: tuple[type[Action[Any]], ...] = (RolloutRestart, EvictPod, Scale, Rollback)
+BUILT_IN: tuple[type[Action[Any]], ...] = (
+    RolloutRestart,
+    EvictPod,
+    Scale,
+    Rollback,
+    Cordon,
+    Uncordon,
+    Drain,
+    NodeCommand,
+    EtcdSnapshot,
+    FenceNode,
+    ReplaceNode,
+    ExpandPvc,
+    LonghornBackup,
+    LonghornRestore,
+    VeleroBackup,
+    VeleroRestore,
+)
 """Here and not in our own entry points, so that a checkout works without installed metadata."""
 
 _MEMBERS = ("name", "kinds", "needs", "disruptive", "params", "resolve", "plan")

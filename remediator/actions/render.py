@@ -7,81 +7,168 @@ for people. What matters is compared separately, path by path, by `still_before`
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from remediator.actions.canonical import canonical_json
-from remediator.actions.change import GENERATED_TIME, Delete, Effect, Evict, FieldChange, NotPossible, Patch, PodRule
+from remediator.actions.change import (
+    GENERATED_ID,
+    GENERATED_TIME,
+    Call,
+    Create,
+    Delete,
+    Effect,
+    Evict,
+    FieldChange,
+    Inverse,
+    NotPossible,
+    Patch,
+    PodRule,
+    Remove,
+)
+from remediator.actions.paths import index_of, through_list, value_at
 from remediator.actions.pods import created_at, name_of, pod_has_finished, pod_is_leaving, pod_is_ready
 from remediator.actions.times import format_time
-from remediator.objects import JSON, Object, ObjectRef, annotations_of, controller_of, dig, ref_of, uid_of, version_of
-from remediator.ports import ABANDONED, MARKER, WriteRequest
+from remediator.objects import (
+    JSON,
+    KINDS,
+    Object,
+    ObjectRef,
+    annotations_of,
+    controller_of,
+    dig,
+    labels_of,
+    ref_of,
+    uid_of,
+    version_of,
+)
+from remediator.ports import ABANDONED, FIELD_MANAGER, MADE_BY, MARKER, WriteRequest
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 PLAIN_JSON = "application/json"
 
 
-def render(effect: Effect, looked: Object, *, effect_id: str, now: datetime) -> WriteRequest:
-    """The request for one attempt of `effect`, after the last look at `looked`.
+def generated_id(remediation_id: str, started_at: datetime, step: int) -> str:
+    """What GENERATED_ID stands for: the same for all effects of one step, and for no other step anywhere.
 
-    `looked` is the object to patch, or the pod that `choose_pod` chose. The same arguments give the same bytes.
+    With the time, because ids of remediations begin anew in a new store, while names in the cluster are still taken.
+    """
+    text = f"{remediation_id}/{started_at.isoformat()}/{step}"
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def resolved(effect: Effect, generated: str) -> Effect:
+    """The effect with GENERATED_ID filled into the name of what it creates, or of what was created before."""
+    if isinstance(effect, Patch | Create) and GENERATED_ID in effect.ref.name:
+        return replace(effect, ref=replace(effect.ref, name=effect.ref.name.replace(GENERATED_ID, generated)))
+    return effect
+
+
+def render(
+    effect: Effect, looked: Object | None, *, effect_id: str, now: datetime, generated: str = "", made_by: str = ""
+) -> WriteRequest:
+    """The request for one attempt of `effect` (`resolved`), after the last look at `looked`.
+
+    `looked` is the object to patch or remove, the pod that `choose_pod` chose, or what a call is about; None for a
+    create. `generated` stands for GENERATED_ID, `made_by` is the remediation's id. The same arguments give the same
+    bytes.
 
     Raises: ValueError when `looked` is another object than the effect is bound to (the caller did not ask
     `still_before`), because then there is no request that would be right.
     """
+    if isinstance(effect, Create):
+        return _creation(effect, effect_id, now, generated, made_by)
+    if looked is None:
+        raise ValueError(f"{effect.kind}: nothing was looked at")
     match effect:
         case Patch():
+            if effect.made_here:
+                effect = replace(effect, uid=uid_of(looked))
             _same_object(effect.ref, effect.uid, looked)
-            if effect.replace:
-                return _json_patch(effect, looked, effect_id, now)
-            return _merge_patch(effect, looked, effect_id, now)
+            if effect.replace or effect.subresource or any(through_list(c.path) for c in effect.changes):
+                return _json_patch(effect, looked, effect_id, now, generated)
+            return _merge_patch(effect, looked, effect_id, now, generated)
+        case Remove():
+            _same_object(effect.ref, effect.uid, looked)
+            return _deletion(looked, effect.propagation)
         case Evict():
             _fits(effect.pod, looked)
             return _eviction(looked)
         case Delete():
             _fits(effect.pod, looked)
             return _deletion(looked)
+        case Call():
+            _same_object(effect.ref, effect.uid, looked)
+            return _call(effect, effect_id, now, generated)
         case _:
             assert_never(effect)
 
 
-def still_before(effect: Effect, looked: Object) -> str | None:
+def still_before(effect: Effect, looked: Object | None) -> str | None:
     """What no longer is as the plan saw it, for people; None when all touched paths still hold the plan's `before`.
 
-    Pods are chosen late, so an eviction or deletion has nothing to compare: `choose_pod` decides.
+    Pods are chosen late, so an eviction or deletion has nothing to compare: `choose_pod` decides. A create must find
+    nothing under its name.
     """
-    if not isinstance(effect, Patch):
-        return None
-    if uid_of(looked) != effect.uid:
-        return f"{effect.ref} is another object now (uid {uid_of(looked)}, planned for {effect.uid})"
-    for change in effect.changes:
-        found = dig(looked, *change.path)
-        if found != change.before:
-            return f"{dotted(change.path)} is {brief(found)} now, the plan saw {brief(change.before)}"
+    match effect:
+        case Create():
+            return None if looked is None else f"{effect.ref} exists already, and we did not make it"
+        case Patch() | Remove() | Call():
+            if looked is None:
+                return f"{effect.ref} does not exist"
+            if uid_of(looked) != effect.uid and not (isinstance(effect, Patch) and effect.made_here):
+                return f"{effect.ref} is another object now (uid {uid_of(looked)}, planned for {effect.uid})"
+        case _:
+            return None
+    match effect:
+        case Patch():
+            for change in effect.changes:
+                found = value_at(looked, change.path)
+                if found != change.before:
+                    return f"{dotted(change.path)} is {brief(found)} now, the plan saw {brief(change.before)}"
+        case Remove():
+            for path, value in effect.holds:
+                if value_at(looked, path) != value:
+                    return f"{dotted(path)} is {brief(value_at(looked, path))} now, the plan saw {brief(value)}"
     return None
 
 
-def inverse(effect: Patch, answer: Object) -> Patch:
-    """The undo of a patch that was done, compare-and-set.
+def inverse(effect: Effect, answer: Object) -> Inverse:
+    """The undo of an effect that was done, compare-and-set.
 
-    `before` is what the server ANSWERED to our write (admission may have changed it), so an undo is refused by
-    `still_before` as soon as anybody else has touched these paths; `after` is what the plan had recorded. It has no
-    inverse itself: an undo is never undone.
+    Of a patch: `before` is what the server ANSWERED to our write (admission may have changed it), so an undo is refused
+    by `still_before` as soon as anybody else has touched these paths; `after` is what the plan had recorded. Of a
+    create: the deletion of that very object. It has no inverse itself: an undo is never undone.
 
     Raises: NotPossible when the effect has no inverse or the answer already holds the recorded values.
     """
     if not effect.undoable:
-        raise NotPossible(f"{effect.ref}: this change has no inverse")
+        what = effect.pod.name if isinstance(effect, Evict | Delete) else effect.ref
+        raise NotPossible(f"{what}: this change has no inverse")
+    match effect:
+        case Create():
+            return Remove(ref=ref_of(answer), uid=uid_of(answer))
+        case Call():
+            assert effect.inverse is not None
+            return replace(effect, request=effect.inverse, inverse=None, says=f"take back: {effect.says}")
+        case Patch():
+            return _patched_back(effect, answer)
+    raise NotPossible(f"{effect.kind}: this change has no inverse")
+
+
+def _patched_back(effect: Patch, answer: Object) -> Patch:
     changes = tuple(
-        FieldChange(path=change.path, before=dig(answer, *change.path), after=change.before)
+        FieldChange(path=change.path, before=value_at(answer, change.path), after=change.before)
         for change in effect.changes
-        if dig(answer, *change.path) != change.before
+        if value_at(answer, change.path) != change.before
     )
     if not changes:
         raise NotPossible(f"{effect.ref}: already as it was before, nothing to undo")
-    return Patch(ref=effect.ref, uid=effect.uid, changes=changes, replace=effect.replace, undoable=False)
+    return replace(effect, uid=uid_of(answer), changes=changes, undoable=False, made_here=False)
 
 
 def choose_pod(
@@ -111,11 +198,18 @@ def marker_of(looked: Object) -> str:
     return annotations_of(looked).get(MARKER, "")
 
 
+def made_by(looked: Object) -> str:
+    """The id of the remediation that created this object, or empty."""
+    return labels_of(looked).get(MADE_BY, "")
+
+
 def dotted(path: tuple[str, ...]) -> str:
     """A path for people: `spec.template.metadata.annotations[kubectl.kubernetes.io/restartedAt]`."""
     text = ""
     for part in path:
-        if "." in part or "/" in part:
+        if part.startswith("["):
+            text += part
+        elif part.isdigit() or "." in part or "/" in part:
             text += f"[{part}]"
         else:
             text += f".{part}" if text else part
@@ -165,32 +259,32 @@ def _unfit(rule: PodRule, pod: Object) -> str:
     return "it has finished" if pod_has_finished(pod) else ""
 
 
-def _filled(change: FieldChange, looked: Object, now: datetime) -> JSON:
+def _filled(change: FieldChange, looked: Object, now: datetime, generated: str) -> JSON:
     """The value to send: `after` with the time of sending in the place of its placeholder.
 
     The same text twice would be a write that changes nothing and restarts nothing, so a second restart within one
     second is dated one second later.
     """
     stamp = format_time(now)
-    if dig(looked, *change.path) == stamp:
+    if value_at(looked, change.path) == stamp:
         stamp = format_time(now + timedelta(seconds=1))
-    return _replaced(change.after, stamp)
+    return _replaced(change.after, stamp, generated)
 
 
-def _replaced(value: JSON, stamp: str) -> JSON:
-    if value == GENERATED_TIME:
-        return stamp
+def _replaced(value: JSON, stamp: str, generated: str) -> JSON:
+    if isinstance(value, str):
+        return value.replace(GENERATED_TIME, stamp).replace(GENERATED_ID, generated)
     if isinstance(value, Mapping):
-        return {key: _replaced(item, stamp) for key, item in value.items()}
+        return {key: _replaced(item, stamp, generated) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_replaced(item, stamp) for item in value]
+        return [_replaced(item, stamp, generated) for item in value]
     return value
 
 
-def _merge_patch(effect: Patch, looked: Object, effect_id: str, now: datetime) -> WriteRequest:
+def _merge_patch(effect: Patch, looked: Object, effect_id: str, now: datetime, generated: str) -> WriteRequest:
     body: dict[str, Any] = {}
     for change in effect.changes:
-        value = _filled(change, looked, now)
+        value = _filled(change, looked, now, generated)
         if isinstance(value, Mapping):
             # A merge patch would leave behind the keys that are only in the old mapping: not what the diff has shown.
             raise ValueError(f"{effect.ref}: {dotted(change.path)} is a mapping, which takes replace=True")
@@ -206,7 +300,7 @@ def _put(body: dict[str, Any], path: tuple[str, ...], value: JSON) -> None:
     body[path[-1]] = value
 
 
-def _json_patch(effect: Patch, looked: Object, effect_id: str, now: datetime) -> WriteRequest:
+def _json_patch(effect: Patch, looked: Object, effect_id: str, now: datetime, generated: str) -> WriteRequest:
     # `replace`, not `test`: a moved resourceVersion then answers 409, which says "nothing was done, look again"; a
     # failed test answers 422, which looks like a bad request.
     operations: list[dict[str, Any]] = [
@@ -215,25 +309,56 @@ def _json_patch(effect: Patch, looked: Object, effect_id: str, now: datetime) ->
     ]
     made: set[tuple[str, ...]] = set()
     for change in effect.changes:
-        operations += _operations(change.path, _filled(change, looked, now), looked, made)
-    operations += _operations(("metadata", "annotations", MARKER), effect_id, looked, made)
-    return WriteRequest(verb="patch", ref=effect.ref, content_type=JSON_PATCH, body=canonical_json(operations))
+        operations += _operations(change.path, _filled(change, looked, now, generated), looked, made)
+    if not effect.subresource:  # a subresource would drop it in silence
+        operations += _operations(("metadata", "annotations", MARKER), effect_id, looked, made)
+    return WriteRequest(
+        verb="patch",
+        ref=effect.ref,
+        content_type=JSON_PATCH,
+        body=canonical_json(operations),
+        subresource=effect.subresource,
+    )
 
 
 def _operations(path: tuple[str, ...], value: JSON, looked: Object, made: set[tuple[str, ...]]) -> list[dict[str, Any]]:
-    """JSON-Patch operations that set one path; `made` are the parents that earlier operations have created."""
+    """JSON-Patch operations that set one path; `made` are the parents that earlier operations have created.
+
+    The index of an item is that of the last look: the resourceVersion in the same patch binds it to that.
+    Raises: ValueError for an item that is not in its list, unless the whole item is what is added.
+    """
     if value is None:
-        gone = dig(looked, *path) is None
-        return [] if gone else [{"op": "remove", "path": pointer(path)}]
+        gone = value_at(looked, path) is None
+        return [] if gone else [{"op": "remove", "path": pointer(_indexed(path, looked))}]
     operations: list[dict[str, Any]] = []
     for length in range(1, len(path)):
         parent = path[:length]
-        if parent not in made and not isinstance(dig(looked, *parent), Mapping):
-            operations.append({"op": "add", "path": pointer(parent), "value": {}})
+        if parent not in made and value_at(looked, parent) is None:
+            if through_list(parent[-1:]):
+                raise ValueError(f"{dotted(parent)} is not there")
+            operations.append(
+                {"op": "add", "path": pointer(_indexed(parent, looked)), "value": _empty_for(path[length])}
+            )
             made.add(parent)
-    present = dig(looked, *path) is not None
-    operations.append({"op": "replace" if present else "add", "path": pointer(path), "value": value})
+    present = value_at(looked, path) is not None
+    operations.append({"op": "replace" if present else "add", "path": pointer(_indexed(path, looked)), "value": value})
     return operations
+
+
+def _empty_for(part: str) -> JSON:
+    return [] if through_list((part,)) else {}
+
+
+def _indexed(path: tuple[str, ...], looked: Object) -> tuple[str, ...]:
+    """The path with every item as its index; `-`, the end of the list, for an item that is to be added."""
+    parts: list[str] = []
+    for number, part in enumerate(path):
+        if through_list((part,)):
+            index = index_of(value_at(looked, path[:number]), part)
+            parts.append("-" if index is None else str(index))
+        else:
+            parts.append(part)
+    return tuple(parts)
 
 
 def pointer(path: tuple[str, ...]) -> str:
@@ -253,7 +378,27 @@ def _eviction(pod: Object) -> WriteRequest:
     return WriteRequest(verb="evict", ref=ref, content_type=PLAIN_JSON, body=canonical_json(body))
 
 
-def _deletion(pod: Object) -> WriteRequest:
+def _deletion(looked: Object, propagation: str = "") -> WriteRequest:
     # The resourceVersion too: a delete asks no PDB, so a pod that became ready after the last look must survive it.
-    body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": _preconditions(pod)}
-    return WriteRequest(verb="delete", ref=ref_of(pod), content_type=PLAIN_JSON, body=canonical_json(body))
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": _preconditions(looked)}
+    if propagation:
+        body["propagationPolicy"] = propagation
+    return WriteRequest(verb="delete", ref=ref_of(looked), content_type=PLAIN_JSON, body=canonical_json(body))
+
+
+def _creation(effect: Create, effect_id: str, now: datetime, generated: str, made_by: str) -> WriteRequest:
+    kind = KINDS[effect.ref.kind]
+    body = _replaced(dict(effect.body), format_time(now), generated)
+    meta = {**(body.get("metadata") or {}), "name": effect.ref.name}
+    if effect.ref.namespace:
+        meta["namespace"] = effect.ref.namespace
+    meta["labels"] = {**(meta.get("labels") or {}), "app.kubernetes.io/managed-by": FIELD_MANAGER, MADE_BY: made_by}
+    meta["annotations"] = {**(meta.get("annotations") or {}), MARKER: effect_id}
+    full = {**body, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta}
+    return WriteRequest(verb="create", ref=effect.ref, content_type=PLAIN_JSON, body=canonical_json(full))
+
+
+def _call(effect: Call, effect_id: str, now: datetime, generated: str) -> WriteRequest:
+    said = _replaced(dict(effect.request), format_time(now), generated)
+    body = {"via": effect.via, "place": effect.place, "request": said, "key": effect_id}
+    return WriteRequest(verb="call", ref=effect.ref, content_type=PLAIN_JSON, body=canonical_json(body))

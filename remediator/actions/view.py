@@ -5,8 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from remediator.objects import Object, ObjectRef
+from remediator.objects import JSON, Object, ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """One object more; None in the View when it does not exist."""
+
+    ref: ObjectRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListOf:
+    """All objects of a kind, as a tuple. Empty namespace = all; `labels`, `fields` are selectors in API syntax."""
+
+    kind: str
+    namespace: str = ""
+    labels: str = ""
+    fields: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """An instant PromQL query; a tuple of `Sample` in the View."""
+
+    promql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question to something outside the Kubernetes API, see `ports.Caller.ask`; JSON in the View."""
+
+    via: str
+    place: str
+    request: Mapping[str, JSON]
+
+
+Wanted = Get | ListOf | Query | Ask
+"""What an action wants to know besides the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,4 +86,11 @@ class View:
     hpas: tuple[Object, ...] = ()
     observed: tuple[Revision, ...] = ()
     alert_pod: str = ""
+    found: Mapping[str, Any] = field(default_factory=dict)
+    """What the action wanted to know, by its own names. All of it, or the action is not asked."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    def objects(self) -> tuple[Object, ...]:
+        """Every object that was read whole: the target, its autoscalers, and what an action wanted to know."""
+        more = [x for value in self.found.values() for x in (value if isinstance(value, tuple) else (value,))]
+        return (self.target, *self.hpas, *(x for x in more if isinstance(x, Mapping) and "metadata" in x))

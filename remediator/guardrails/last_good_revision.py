@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from remediator.actions.change import Patch
 from remediator.actions.revisions import last_healthy, pushes_out
-from remediator.actions.rollback import TEMPLATE_PATH
 from remediator.actions.workload import read_workload
+from remediator.actions.workloads.rollback import TEMPLATE_PATH
 from remediator.guardrails.answers import cannot_see, denies, gravest_of, not_applicable, passes
 from remediator.guardrails.facts import Facts, TargetFacts
 from remediator.guardrails.verdict import Verdict

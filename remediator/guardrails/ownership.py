@@ -9,8 +9,8 @@ from __future__ import annotations
 from remediator.actions.change import FieldChange, Patch
 from remediator.actions.owners import git_owner, git_sets, helm_release, hpas_of, managers_of, operator_of
 from remediator.actions.render import dotted
-from remediator.actions.rollout_restart import RESTART_PATH
-from remediator.actions.scale import REPLICAS_PATH
+from remediator.actions.workloads.rollout_restart import RESTART_PATH
+from remediator.actions.workloads.scale import REPLICAS_PATH
 from remediator.guardrails.answers import asks, cannot_see, denies, gravest_of, not_applicable, passes
 from remediator.guardrails.facts import Facts, TargetFacts
 from remediator.guardrails.verdict import Verdict
@@ -19,6 +19,9 @@ from remediator.ports import FIELD_MANAGER
 
 NAME = "ownership"
 READS = frozenset({"targets"})
+
+ANNOTATIONS = ("metadata", "annotations")
+"""An annotation on what an operator made is how that operator is asked for something: it takes back what it set."""
 
 
 def check(facts: Facts) -> Verdict:
@@ -30,7 +33,9 @@ def check(facts: Facts) -> Verdict:
 def _of(facts: Facts, target: TargetFacts) -> list[Verdict]:
     verdicts = []
     for effect in target.change.effects:
-        if isinstance(effect, Patch):
+        if isinstance(effect, Patch) and effect.subresource:
+            verdicts.append(passes(NAME, f"{effect.subresource} is where {effect.ref} is asked for it"))
+        elif isinstance(effect, Patch) and not effect.made_here:
             obj = _object(target, effect)
             if obj is None:
                 verdicts.append(cannot_see(NAME, f"who owns {effect.ref}", f"{effect.ref} was not read"))
@@ -40,8 +45,7 @@ def _of(facts: Facts, target: TargetFacts) -> list[Verdict]:
 
 
 def _object(target: TargetFacts, patch: Patch) -> Object | None:
-    objects = (target.view.target, *target.view.hpas)
-    return next((obj for obj in objects if ref_of(obj) == patch.ref), None)
+    return next((obj for obj in target.view.objects() if ref_of(obj) == patch.ref), None)
 
 
 def _field(facts: Facts, target: TargetFacts, obj: Object, change: FieldChange) -> Verdict:
@@ -52,7 +56,7 @@ def _field(facts: Facts, target: TargetFacts, obj: Object, change: FieldChange) 
                 NAME, facts, f"{ref_of(obj)} is made by {operator}, which may take the restart back", owner=operator
             )
         return passes(NAME, "a restart date belongs to nobody", field=dotted(path))
-    if operator:
+    if operator and path[:2] != ANNOTATIONS:
         return _owned(operator, path)
     if path == REPLICAS_PATH:
         if "hpas" in target.view.unreadable:

@@ -7,9 +7,8 @@ everything that an effect would write.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import assert_never
 
-from remediator.actions.change import Delete, Evict, Patch
+from remediator.actions.change import Delete, Evict
 from remediator.guardrails.answers import denies, not_applicable, passes
 from remediator.guardrails.facts import Facts, TargetFacts
 from remediator.guardrails.verdict import Verdict
@@ -61,10 +60,8 @@ def _touched(target: TargetFacts) -> Iterator[ObjectRef]:
     yield target.ref
     yield target.root
     for effect in target.change.effects:
-        match effect:
-            case Patch():
-                yield effect.ref
-            case Evict() | Delete():
-                yield ObjectRef("Pod", effect.pod.namespace, effect.pod.name)
-            case _:
-                assert_never(effect)
+        if isinstance(effect, Evict | Delete):
+            yield ObjectRef("Pod", effect.pod.namespace, effect.pod.name)
+        else:
+            yield effect.ref
+    yield from target.change.touches

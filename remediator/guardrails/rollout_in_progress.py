@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from remediator.actions.change import Patch
 from remediator.actions.render import marker_of
-from remediator.actions.rollback import TEMPLATE_PATH
 from remediator.actions.view import View
 from remediator.actions.workload import Workload, read_workload, rollout_state, rollout_unfinished
+from remediator.actions.workloads.rollback import TEMPLATE_PATH
 from remediator.guardrails.answers import denies, gravest_of, holds, not_applicable, passes
 from remediator.guardrails.facts import Facts, TargetFacts
 from remediator.guardrails.verdict import Verdict

@@ -22,7 +22,7 @@ from remediator.people.routes import Routes
 from remediator.people.severity import Severities
 from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.projects import Project
-from remediator.ports import ChangeRecords, Clock, Cluster, Queries, Reachable, Silences
+from remediator.ports import Callers, ChangeRecords, Clock, Cluster, Queries, Reachable, Silences
 from remediator.remediation.aim import Aiming
 from remediator.remediation.break_glass import Glass, objection
 from remediator.remediation.checks.base import HttpProbe, MetricLabels
@@ -63,6 +63,8 @@ class Ports:
     silences: Silences | None = None
     changes: ChangeRecords | None = None
     http: HttpProbe | None = None
+    callers: Callers = field(default_factory=dict)
+    """What actions may talk to besides the Kubernetes API."""
     reach: Mapping[str, Reachable] = field(default_factory=dict)
     """Ways to people, by the name that they know it by."""
 
@@ -172,14 +174,21 @@ def assemble(
         clusters=ports.clusters,
         journal=ports.journal,
         proposer=Proposer(
-            clusters=ports.clusters, journal=ports.journal, actions=found, scopes=scopes, clock=ports.clock
+            clusters=ports.clusters,
+            journal=ports.journal,
+            actions=found,
+            scopes=scopes,
+            clock=ports.clock,
+            queries=ports.queries,
+            callers=ports.callers,
         ),
         facts=facts,
         verifier=verifier,
         scopes=scopes,
         clock=ports.clock,
+        callers=ports.callers,
     )
-    effector = Effector(ports.clusters, ports.journal, ports.clock, facts.closes_at)
+    effector = Effector(ports.clusters, ports.journal, ports.clock, facts.closes_at, ports.callers)
     glass = None
     if settings.break_glass is not None:
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from remediator.actions.change import Effect, Patch
+from remediator.actions.change import Delete, Effect, Evict, Patch, object_of
 from remediator.guardrails import protect
 from remediator.guardrails.verdict import Answer
 from remediator.objects import ObjectRef
@@ -50,7 +50,7 @@ def objection(r: Remediation, *, protected: Collection[str], changes_data: Calla
 def _touched(plan: Plan) -> Iterator[ObjectRef]:
     yield from (plan.target, plan.root, *plan.targets)
     for step in plan.steps:
-        yield from (e.ref for e in step.effects if isinstance(e, Patch))
+        yield from (ref for e in step.effects if (ref := object_of(e)) is not None)
 
 
 def _lasting(r: Remediation, plan: Plan, changes_data: Callable[[str], bool | None]) -> Iterator[str]:
@@ -69,6 +69,8 @@ def _lasting(r: Remediation, plan: Plan, changes_data: Callable[[str], bool | No
 def comes_back(effect: Effect) -> bool:
     """Whether the former state can be had again: by the recorded inverse, or because a controller makes it anew. An
     evicted or deleted pod is recreated, and a restart leaves nothing behind but a note on the pod template."""
-    if not isinstance(effect, Patch) or effect.undoable:
+    if effect.undoable or isinstance(effect, Evict | Delete):
         return True
+    if not isinstance(effect, Patch):
+        return False
     return all(change.path[: len(POD_ANNOTATIONS)] == POD_ANNOTATIONS for change in effect.changes)

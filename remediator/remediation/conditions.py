@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from remediator.actions.change import Patch
+from remediator.actions.change import Inverse
 from remediator.guardrails import storm
 from remediator.guardrails.verdict import Answer, gravest
 from remediator.playbooks.model import Check, Playbook, Step, Verify
@@ -180,12 +180,12 @@ def can_be_undone(d: Draft) -> bool:
     return spec is not None and spec.undo.after == "failed" and bool(undo_of(d.r)[0]) and _worse(d)
 
 
-def undo_of(r: Remediation) -> tuple[tuple[Patch, ...], str]:
+def undo_of(r: Remediation) -> tuple[tuple[Inverse, ...], str]:
     """What can be taken back, newest first, and the effect without inverse at which that ends ("" = none)."""
     done = r.done
     if r.spec is not None and r.spec.undo.steps == "failed_step":
         done = tuple(x for x in done if x.step == r.step)
-    left: list[Patch] = []
+    left: list[Inverse] = []
     for effect in reversed(done):
         if effect.inverse is None:
             return tuple(left), effect.summary

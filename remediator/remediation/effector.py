@@ -20,8 +20,18 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
-from remediator.actions.change import GENERATED_TIME, Effect, NotPossible, Patch
-from remediator.actions.render import abandon, choose_pod, inverse, marker_of, render, still_before
+from remediator.actions.change import Call, Create, Delete, Effect, Evict, Inverse, Patch, Remove, object_of
+from remediator.actions.paths import value_at
+from remediator.actions.render import (
+    abandon,
+    choose_pod,
+    generated_id,
+    made_by,
+    marker_of,
+    render,
+    resolved,
+    still_before,
+)
 from remediator.errors import (
     CannotSee,
     Conflict,
@@ -36,8 +46,8 @@ from remediator.errors import (
 )
 from remediator.guardrails.pause import PAUSE_ANNOTATION
 from remediator.guardrails.protect import is_protected
-from remediator.objects import Object, ObjectRef, annotations_of, dig, generation_of, ref_of, uid_of, version_of
-from remediator.ports import Clock, Cluster
+from remediator.objects import Object, ObjectRef, annotations_of, generation_of, ref_of, uid_of, version_of
+from remediator.ports import Caller, Callers, Clock, Cluster, WriteRequest
 from remediator.remediation.events import ActAnswer, Acted, Probed
 from remediator.remediation.journal import (
     Attempt,
@@ -48,10 +58,14 @@ from remediator.remediation.journal import (
     StaleRemediation,
 )
 from remediator.remediation.pausing import pause_scopes, target_scope
+from remediator.remediation.proofs import inverse_of, judge, never
 from remediator.remediation.state import Remediation
 
 SEND_WITHIN_S = 1.0
 """Longest time between asking for the attempt row and sending its bytes, in seconds of boot time."""
+
+SAID = 2000
+"""Most characters that are kept of what was answered to a call."""
 
 LastLook = Callable[[Remediation, Effect, Object | None], Awaitable[Acted | None]]
 """Guards that are asked again right before an effect; None = no objection. Without an object the same bytes are about
@@ -72,11 +86,11 @@ DEFINITELY_NOT: frozenset[AttemptOutcome] = frozenset(
 
 
 def effect_of(r: Remediation) -> Effect:
-    """The effect that is next, or the undo that is next."""
+    """The effect that is next, or the undo that is next, with the name of what it makes."""
     if r.undoing:
         return r.undo_left[r.undo_sent]
     assert r.plan is not None
-    return r.plan.steps[r.step].effects[r.effect]
+    return resolved(r.plan.steps[r.step].effects[r.effect], generated_id(r.id, r.created_at, r.step))
 
 
 class Effector:
@@ -88,8 +102,10 @@ class Effector:
         journal: Journal,
         clock: Clock,
         closes_at: ClosesAt = _never_closes,
+        callers: Callers | None = None,
     ) -> None:
         self._clusters = clusters
+        self._callers = callers or {}
         self._journal = journal
         self._clock = clock
         self._closes_at = closes_at
@@ -119,19 +135,28 @@ class Effector:
             return self._acted(r, "refused", f"it does not exist any more: {exc}")
         except ReadError as exc:
             return self._acted(r, "cannot_see", f"last look failed: {exc}")
-        if looked is None:
+        if looked is None and isinstance(effect, Evict | Delete):
             return self._acted(r, "nothing_to_do", "no pod fits the rule any more")
-        objection = self._compare(r, effect, looked) or paused or await last_look(r, effect, looked)
+        if looked is None and isinstance(effect, Remove):
+            return self._acted(r, "nothing_to_do", f"{effect.ref} is gone already")
+        objection = self._compare(r, effect, looked) or paused or await last_look(r, effect, looked or {})
         if objection is not None:
             return objection
-        request = render(effect, looked, effect_id=r.effect_id, now=self._clock.now())
+        request = render(
+            effect,
+            looked,
+            effect_id=r.effect_id,
+            now=self._clock.now(),
+            generated=generated_id(r.id, r.created_at, r.step),
+            made_by=r.id,
+        )
         attempt = NewAttempt(
             remediation_id=r.id,
             effect_id=r.effect_id,
             epoch=r.epoch,
-            uid=uid_of(looked),
-            resource_version=version_of(looked),
-            generation=generation_of(looked),
+            uid=uid_of(looked or {}),
+            resource_version=version_of(looked or {}),
+            generation=generation_of(looked or {}),
             request=request,
             pause_scopes=_covering(r, request.ref),
             not_after=self._not_after(r),
@@ -173,9 +198,15 @@ class Effector:
         return self._acted(r, "deny", f"{ref_of(looked)} is protected by annotation") if is_protected(looked) else None
 
     async def _look(self, cluster: Cluster, r: Remediation, effect: Effect) -> Object | None:
-        """The object as it is now; for a pod rule the pod to take, None when there is none."""
-        if isinstance(effect, Patch):
+        """The object as it is now; for a pod rule the pod to take. None when there is none, and that is an answer.
+        Raises: ReadError, NotFound where there has to be one."""
+        if isinstance(effect, Patch | Call):
             return await cluster.get(effect.ref)
+        if isinstance(effect, Create | Remove):
+            try:
+                return await cluster.get(effect.ref)
+            except NotFound:
+                return None
         rule = effect.pod
         if rule.select == "named":
             try:
@@ -186,19 +217,31 @@ class Effector:
             pods = (await cluster.list("Pod", rule.namespace, labels=rule.selector)).items
         return choose_pod(rule, pods, {d.taken_uid for d in r.done if d.taken_uid}, r.created_at)
 
-    def _compare(self, r: Remediation, effect: Effect, looked: Object) -> Acted | None:
+    def _compare(self, r: Remediation, effect: Effect, looked: Object | None) -> Acted | None:
         """People win: a touched field that somebody changed after planning is left alone, and so is a pod (which is
         chosen only now, so that no guardrail has seen it) that its owner has marked."""
-        if not isinstance(effect, Patch):
+        if isinstance(effect, Create):
+            if looked is None:
+                return None
+            if marker_of(looked) == r.effect_id:
+                return self._acted(r, "uncertain", "it exists already and carries this effect's marker")
+            return self._acted(r, "refused", f"{effect.ref} exists already, and this is not what made it")
+        assert looked is not None
+        if isinstance(effect, Evict | Delete):
             return self._paused(r, ref_of(looked), looked) or self._protected(r, looked)
-        if marker_of(looked) == r.effect_id and uid_of(looked) == effect.uid:
+        if isinstance(effect, Patch) and not effect.subresource and _carries_marker(r, effect, looked):
             return self._acted(r, "uncertain", "the object already carries this effect's marker")
         if paused := self._paused(r, effect.ref, looked):
             return paused
+        if isinstance(effect, Patch) and effect.made_here and made_by(looked) != r.id:
+            return self._acted(r, "refused", f"{effect.ref} was not made by this remediation")
+        if isinstance(effect, Remove | Call) and (protected := self._protected(r, looked)):
+            return protected
         changed = still_before(effect, looked)
         if changed is None:
             return None
-        if r.undoing and all(dig(looked, *c.path) == c.after for c in effect.changes):
+        reached = isinstance(effect, Patch) and all(value_at(looked, c.path) == c.after for c in effect.changes)
+        if r.undoing and reached:
             return self._acted(r, "nothing_to_do", "already as it was before")
         return self._acted(r, "changed", f"changed by someone else, left alone: {changed}")
 
@@ -213,11 +256,11 @@ class Effector:
         if self._clock.boot() - started > SEND_WITHIN_S:
             return await self._finish(r, row, "not_sent", "not_sent", "more than 1 s since the attempt row: not sent")
         try:
-            answer = await self._clusters[r.cluster].write(row.request)
+            answer = await self._carry_out(r, row.request)
         except Conflict as exc:
             return await self._finish(r, row, "conflict", "conflict", str(exc))
         except TargetGone as exc:
-            gone: ActAnswer = "refused" if row.request.verb == "patch" else "nothing_to_do"
+            gone: ActAnswer = "refused" if row.request.verb in ("patch", "create") else "nothing_to_do"
             return await self._finish(r, row, "gone", gone, str(exc))
         except Refused as exc:
             return await self._finish(r, row, "refused", "refused", str(exc))
@@ -242,11 +285,31 @@ class Effector:
         await self._journal.record_outcome(row.id, outcome, detail, self._clock.now())
         return self._acted(r, answer, detail, retry_after=retry_after)
 
+    async def _carry_out(self, r: Remediation, request: WriteRequest) -> Object:
+        """Send the recorded bytes. Raises: EffectError."""
+        if request.verb != "call":
+            return await self._clusters[r.cluster].write(request)
+        said = json.loads(request.body)
+        caller = self._caller(r, said["via"])
+        if caller is None:
+            raise Refused(f"nothing is configured that can be called by {said['via']}")
+        return await caller.send(said["place"], said["request"], key=said["key"])
+
+    def _caller(self, r: Remediation, via: str) -> Caller | None:
+        return self._callers.get(r.cluster, {}).get(via)
+
     def _done(self, r: Remediation, row: Attempt, answer: Object) -> Acted:
         effect = effect_of(r)
-        if isinstance(effect, Patch):
-            return self._acted(r, "done", "", undo=_inverse(effect, answer))
-        return self._acted(r, "done", f"took {row.request.ref}", taken_uid=row.uid)
+        match effect:
+            case Evict() | Delete():
+                return self._acted(r, "done", f"took {row.request.ref}", taken_uid=row.uid)
+            case Create():
+                return self._acted(r, "done", "", undo=inverse_of(effect, answer), made=ref_of(answer))
+            case Call():
+                said = str(answer.get("says", ""))[:SAID]
+                return self._acted(r, "done", "", undo=inverse_of(effect, answer), said=said)
+            case _:
+                return self._acted(r, "done", "", undo=inverse_of(effect, answer))
 
     def _acted(
         self,
@@ -254,8 +317,10 @@ class Effector:
         answer: ActAnswer,
         detail: str,
         *,
-        undo: Patch | None = None,
+        undo: Inverse | None = None,
         taken_uid: str = "",
+        made: ObjectRef | None = None,
+        said: str = "",
         retry_after: timedelta | None = None,
     ) -> Acted:
         return Acted(
@@ -264,6 +329,8 @@ class Effector:
             detail=detail,
             inverse=undo,
             taken_uid=taken_uid,
+            made=made,
+            said=said,
             retry_after=retry_after,
         )
 
@@ -284,25 +351,44 @@ class Effector:
     async def probe(self, r: Remediation) -> Probed:
         """What became of the attempts without an answer, by a consistent read. Raises: JournalUnavailable."""
         unsettled = await self._unsettled(r)
-        last = unsettled[-1] if unsettled else await self._journal.last_attempt(r.id, r.effect_id)
+        last = unsettled[-1] if unsettled else None
         effect = effect_of(r)
-        if last is None and not isinstance(effect, Patch):
-            return Probed(effect_id=r.effect_id, answer="never", detail="nothing of it was ever sent")
-        ref = last.request.ref if last else effect.ref  # type: ignore[union-attr]  # a patch, as just asked
-        try:
-            looked = await self._clusters[r.cluster].get(ref)
-        except NotFound:
-            looked = None
-        except (CannotSee, Forbidden) as exc:
-            return Probed(effect_id=r.effect_id, answer="cannot_see", detail=f"cannot see what became of it: {exc}")
-        if isinstance(effect, Patch):
-            found = judge_patch(r.effect_id, effect, unsettled[-1] if unsettled else None, looked)
+        if isinstance(effect, Call):
+            found = await self._ask_caller(r, effect, last)
         else:
-            assert last is not None
-            found = judge_pod(r.effect_id, last, looked) if unsettled else _never(r.effect_id)
+            before = last or await self._journal.last_attempt(r.id, r.effect_id)
+            ref = before.request.ref if before else object_of(effect)
+            if ref is None:
+                return Probed(effect_id=r.effect_id, answer="never", detail="nothing of it was ever sent")
+            try:
+                looked: Object | None = await self._clusters[r.cluster].get(ref)
+            except NotFound:
+                looked = None
+            except (CannotSee, Forbidden) as exc:
+                return Probed(effect_id=r.effect_id, answer="cannot_see", detail=f"cannot see what became of it: {exc}")
+            found = judge(r.effect_id, effect, last, looked)
         if found.answer in ("happened", "never"):
             await self._settle(unsettled, found)
         return found
+
+    async def _ask_caller(self, r: Remediation, effect: Call, last: Attempt | None) -> Probed:
+        """Only who was called can tell; where it cannot, a person has to, unless twice is as good as once."""
+        if last is None:
+            return never(r.effect_id)
+        said = json.loads(last.request.body)
+        caller = self._caller(r, said["via"])
+        try:
+            became = "unknown" if caller is None else await caller.find(said["place"], said["request"], key=said["key"])
+        except ReadError as exc:
+            return Probed(effect_id=r.effect_id, answer="cannot_see", detail=f"cannot see what became of it: {exc}")
+        if became == "happened":
+            undo = inverse_of(effect, {})
+            return Probed(effect_id=r.effect_id, answer="happened", detail="the other side has done it", inverse=undo)
+        if became == "never":
+            return Probed(effect_id=r.effect_id, answer="never", detail="the other side never got it, and never will")
+        if effect.repeatable:
+            return Probed(effect_id=r.effect_id, answer="again", detail="it may be done twice without harm")
+        return Probed(effect_id=r.effect_id, answer="person", detail="it cannot be found out whether it was done")
 
     async def _settle(self, unsettled: list[Attempt], found: Probed) -> None:
         """Write down what is proven. Attempts of one effect carry the same bytes: at most one of them happened."""
@@ -343,7 +429,11 @@ def _covering(r: Remediation, ref: ObjectRef) -> tuple[str, ...]:
 
 
 def _namespace_of(effect: Effect) -> str:
-    return effect.ref.namespace if isinstance(effect, Patch) else effect.pod.namespace
+    return effect.pod.namespace if isinstance(effect, Evict | Delete) else effect.ref.namespace
+
+
+def _carries_marker(r: Remediation, effect: Patch, looked: Object) -> bool:
+    return marker_of(looked) == r.effect_id and (effect.made_here or uid_of(looked) == effect.uid)
 
 
 def _same_again(r: Remediation, last: Attempt, not_after: datetime | None) -> NewAttempt:
@@ -359,73 +449,3 @@ def _same_again(r: Remediation, last: Attempt, not_after: datetime | None) -> Ne
         pause_scopes=_covering(r, last.request.ref),
         not_after=not_after,
     )
-
-
-def _inverse(effect: Patch, answer: Object) -> Patch | None:
-    try:
-        return inverse(effect, answer)
-    except NotPossible:
-        return None
-
-
-def _holds_what_we_sent(effect: Patch, looked: Object) -> bool:
-    return all(GENERATED_TIME in json.dumps(c.after) or dig(looked, *c.path) == c.after for c in effect.changes)
-
-
-def _never(effect_id: str) -> Probed:
-    return Probed(effect_id=effect_id, answer="never", detail="nothing of it is under way")
-
-
-def judge_patch(effect_id: str, effect: Patch, last: Attempt | None, looked: Object | None) -> Probed:
-    """Marker, resourceVersion, generation, managedFields: in this order, each a proof. Pure.
-
-    `last` is the newest attempt without a settled outcome; None = there is none, and only the marker can tell.
-    """
-
-    def say(answer: str, detail: str, undo: Patch | None = None) -> Probed:
-        return Probed(effect_id=effect_id, answer=answer, detail=detail, inverse=undo)  # type: ignore[arg-type]
-
-    if looked is None or uid_of(looked) != effect.uid:
-        return say("never", f"{effect.ref} is gone, or another object by that name")
-    if marker_of(looked) == effect_id:
-        # The undo is only bound to values that are still ours: what somebody changed since is left alone.
-        undo = _inverse(effect, looked) if _holds_what_we_sent(effect, looked) else None
-        return say("happened", "our marker is on the object", undo)
-    if last is None:
-        return _never(effect_id)
-    if version_of(looked) == last.resource_version:
-        return say("again", "resourceVersion is still the attempt's: it has not happened yet")
-    generation = generation_of(looked)
-    if generation is not None:
-        if generation == last.generation:
-            return say("never", "only the status moved since: the attempt's precondition can never hold again")
-        return say("person", "the spec moved and our marker is not there: cannot tell by looking")
-    if _written_since(looked, last.at):
-        return say("person", "somebody wrote it since and our marker is not there: cannot tell by looking")
-    return say("never", "nobody wrote its spec since: the attempt's precondition can never hold again")
-
-
-def judge_pod(effect_id: str, last: Attempt, looked: Object | None) -> Probed:
-    """An eviction or deletion is bound to a uid: gone or going is done, and the same request again can only hit it."""
-    if looked is None or uid_of(looked) != last.uid or dig(looked, "metadata", "deletionTimestamp"):
-        return Probed(effect_id=effect_id, answer="happened", detail="the pod is gone or going", taken_uid=last.uid)
-    if last.request.verb == "delete" and version_of(looked) != last.resource_version:
-        return Probed(
-            effect_id=effect_id, answer="never", detail="the pod moved on: its precondition cannot hold again"
-        )
-    return Probed(effect_id=effect_id, answer="again", detail="the pod is still there, untouched")
-
-
-def _written_since(looked: Object, at: datetime) -> bool:
-    """Whether managedFields shows a write of anything but the status since then; their times have whole seconds."""
-    entries = dig(looked, "metadata", "managedFields")
-    if not entries:
-        return True
-    start = at.replace(microsecond=0)
-    for entry in entries:
-        if entry.get("subresource") == "status":
-            continue
-        time = entry.get("time")
-        if time is None or datetime.fromisoformat(str(time).replace("Z", "+00:00")) >= start:
-            return True
-    return False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from remediator.actions.change import Patch
+from remediator.actions.change import Inverse
 from remediator.guardrails.verdict import Verdict
 from remediator.objects import ObjectRef
 from remediator.playbooks.model import Playbook
@@ -139,8 +139,12 @@ class Acted:
     effect_id: str
     answer: ActAnswer
     detail: str = ""
-    inverse: Patch | None = None
+    inverse: Inverse | None = None
     taken_uid: str = ""
+    made: ObjectRef | None = None
+    """What a create has made."""
+    said: str = ""
+    """What was answered to a call, bounded."""
     retry_after: timedelta | None = None
     worse: bool = False
 
@@ -162,8 +166,10 @@ class Probed:
     effect_id: str
     answer: ProbeAnswer
     detail: str = ""
-    inverse: Patch | None = None
+    inverse: Inverse | None = None
     taken_uid: str = ""
+    made: ObjectRef | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

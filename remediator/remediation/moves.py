@@ -243,6 +243,8 @@ def record_done(d: Draft) -> None:
         summary=summary,
         inverse=e.inverse,
         taken_uid=e.taken_uid,
+        made=e.made,
+        said=e.said,
     )
     d.set(done=(*d.r.done, effect), acted_at=d.now, reason=f"done: {summary}")
     d.tell(Notice.PROGRESS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from remediator.actions.change import Patch
+from remediator.actions.change import object_of
 from remediator.guardrails.facts import Pause
 from remediator.guardrails.scopes import episode_scope
 from remediator.remediation.state import Remediation
@@ -34,7 +34,7 @@ def pause_scopes(r: Remediation) -> tuple[str, ...]:
     scopes = [EVERYTHING, playbook_scope(r.playbook), episode_scope(r.episode)]
     refs = {ref for ref in (r.target, r.root, *(r.plan.targets if r.plan else ())) if ref is not None}
     steps = r.plan.steps if r.plan else ()
-    refs |= {e.ref for s in steps for e in s.effects if isinstance(e, Patch)}
+    refs |= {ref for s in steps for e in s.effects if (ref := object_of(e)) is not None}
     for ref in sorted(refs):
         scopes.append(target_scope(r.cluster, ref.key))
         if ref.namespace:

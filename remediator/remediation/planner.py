@@ -12,12 +12,23 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from remediator.actions.change import Change, Effect, NotPossible, Patch
+from remediator.actions.change import (
+    Call,
+    Change,
+    Create,
+    Delete,
+    Effect,
+    Evict,
+    NotPossible,
+    Patch,
+    Remove,
+    object_of,
+)
 from remediator.actions.digest import DigestStep, digest
-from remediator.actions.render import render
+from remediator.actions.render import generated_id, render, resolved
 from remediator.actions.view import View
 from remediator.actions.workload import template_hash
-from remediator.errors import Conflict, EffectError, ReadError, Refused, TargetGone, Unavailable
+from remediator.errors import Conflict, EffectError, NotFound, ReadError, Refused, TargetGone, Unavailable
 from remediator.guardrails import silenced
 from remediator.guardrails.explain import explain
 from remediator.guardrails.order import ORDER, evaluate
@@ -25,7 +36,7 @@ from remediator.guardrails.verdict import Answer, Verdict
 from remediator.objects import WORKLOADS, Object, ObjectRef, ref_of, uid_of
 from remediator.playbooks.durations import format_duration
 from remediator.playbooks.model import Mode, Playbook
-from remediator.ports import Clock, Cluster
+from remediator.ports import Callers, Clock, Cluster
 from remediator.remediation.conditions import final_verify
 from remediator.remediation.events import PlanMade, StepPlanned
 from remediator.remediation.fact_reading import FactReader
@@ -50,8 +61,10 @@ class Planner:
         verifier: Verifier,
         scopes: Scopes,
         clock: Clock,
+        callers: Callers | None = None,
     ) -> None:
         self._clusters = clusters
+        self._callers = callers or {}
         self._journal = journal
         self._proposer = proposer
         self._facts = facts
@@ -146,13 +159,13 @@ class Planner:
             return exc.verdicts
         planned = r.plan.steps[r.step]
         left = planned.effects[r.effect :]
-        targets = (views.of_step[r.step],) if r.step in views.of_step else views.main
+        targets = views.of(r.step)
         action = self._proposer.action(planned.action)
         if action is None:
             return (denied("action", f"action {planned.action} is not installed"),)
         proposals, verdicts = [], []
         for view in targets:
-            mine = tuple(e for e in left if _belongs(e, view))
+            mine = tuple(e for e in left if len(targets) == 1 or _belongs(e, view))
             if not mine:
                 continue
             try:
@@ -198,23 +211,55 @@ class Planner:
     async def _rehearse(
         self, r: Remediation, proposals: Sequence[Proposal]
     ) -> tuple[tuple[str, ...], tuple[Verdict, ...]]:
-        """Let the API server rehearse the patches of the first step. Returns notes and objections."""
-        cluster = self._clusters[r.cluster]
+        """Let the API server, or who is called, rehearse the effects of the first step. Returns notes and objections.
+
+        What is to be done to an object that an earlier effect makes cannot be rehearsed: it does not exist.
+        """
         answers = await asyncio.gather(
-            *(
-                self._dry_run(r, cluster, effect, looked)
-                for p in proposals
-                for effect in p.change.effects
-                if isinstance(effect, Patch)
-                for looked in (p.view.target, *p.view.hpas)
-                if ref_of(looked) == effect.ref
-            )
+            *(self._rehearsed(r, p, effect) for p in proposals for effect in p.change.effects if _can_rehearse(effect))
         )
-        notes = tuple(a for a in answers if isinstance(a, str))
+        notes = tuple(a for a in answers if isinstance(a, str) and a)
         return notes, tuple(a for a in answers if isinstance(a, Verdict))
 
-    async def _dry_run(self, r: Remediation, cluster: Cluster, effect: Patch, looked: Object) -> str | Verdict | None:
-        request = render(effect, looked, effect_id=r.effect_id, now=self._clock.now())
+    async def _rehearsed(self, r: Remediation, proposal: Proposal, effect: Effect) -> str | Verdict | None:
+        if isinstance(effect, Call):
+            return await self._dry_call(r, effect)
+        effect = resolved(effect, generated_id(r.id, r.created_at, proposal.step))
+        ref = object_of(effect)
+        looked = next((o for o in proposal.view.objects() if ref_of(o) == ref), None)
+        if looked is None and not isinstance(effect, Create):
+            return None
+        return await self._dry_run(r, self._clusters[r.cluster], effect, looked, proposal.step)
+
+    async def _dry_call(self, r: Remediation, effect: Call) -> str | Verdict:
+        caller = self._callers.get(r.cluster, {}).get(effect.via)
+        if caller is None:
+            return denied("dry_run", f"nothing is configured that can be called by {effect.via} (outside.{effect.via})")
+        try:
+            return await caller.rehearse(effect.place, effect.request)
+        except Refused as exc:
+            if exc.forbidden and r.mode in (Mode.OBSERVE, Mode.SUGGEST):
+                return "not validated: no permission"
+            return denied("dry_run", f"{effect.place} refuses it: {exc}")
+        except NotFound as exc:
+            return denied("dry_run", f"{effect.place}: {exc}")
+        except (ReadError, EffectError) as exc:
+            return not_seen("dry_run", f"the rehearsal got no answer: {exc}")
+
+    async def _dry_run(
+        self, r: Remediation, cluster: Cluster, effect: Effect, looked: Object | None, step: int
+    ) -> str | Verdict | None:
+        try:
+            request = render(
+                effect,
+                looked,
+                effect_id=r.effect_id,
+                now=self._clock.now(),
+                generated=generated_id(r.id, r.created_at, step),
+                made_by=r.id,
+            )
+        except ValueError as exc:
+            return denied("dry_run", f"it cannot be written as one request: {exc}")
         try:
             await cluster.write(request, dry_run=True)
         except Refused as exc:
@@ -223,7 +268,9 @@ class Planner:
             return denied("dry_run", f"the API server refuses it: {exc}")
         except TargetGone as exc:
             return denied("target", f"the target is gone: {exc}")
-        except Conflict:
+        except Conflict as exc:
+            if isinstance(effect, Create):
+                return denied("target", f"{effect.ref} exists already: {exc}")
             return None  # status moved between read and rehearsal; the last look reads again
         except Unavailable as exc:
             return not_seen("dry_run", f"the API server is busy: {exc}")
@@ -264,17 +311,23 @@ class Planner:
 
 
 def _belongs(effect: Effect, view: View) -> bool:
-    """Whether an effect is about this target: the object itself, its autoscaler, or one of its pods."""
-    if isinstance(effect, Patch):
-        return effect.ref == view.ref or effect.ref in {ref_of(h) for h in view.hpas}
-    owners = {uid_of(view.target), *(uid_of(x) for x in view.revisions)}
-    return bool(owners & set(effect.pod.owner_uids)) or effect.pod.uid in {uid_of(p) for p in view.pods}
+    """Whether an effect is about this target: an object that was read with it, or one of its pods."""
+    if isinstance(effect, Evict | Delete):
+        owners = {uid_of(view.target), *(uid_of(x) for x in view.revisions)}
+        return bool(owners & set(effect.pod.owner_uids)) or effect.pod.uid in {uid_of(p) for p in view.pods}
+    return effect.ref == view.ref or effect.ref in {ref_of(o) for o in view.objects()}
+
+
+def _can_rehearse(effect: Effect) -> bool:
+    return isinstance(effect, Create | Remove | Call) or (isinstance(effect, Patch) and not effect.made_here)
 
 
 def _rest(effects: tuple[Effect, ...], planned: PlannedStep) -> Change:
     """What is left of a change, when the action itself has nothing more to propose. An eviction may take one copy."""
     takes = (
-        planned.takes if any(isinstance(e, Patch) for e in effects) else int(any(e.kind == "evict" for e in effects))
+        planned.takes
+        if any(not isinstance(e, Evict | Delete) for e in effects)
+        else int(any(e.kind == "evict" for e in effects))
     )
     return Change(effects=effects, takes=takes, summary=planned.summary, direction=planned.direction)
 
@@ -318,14 +371,15 @@ def _locks(cluster: str, proposals: Sequence[Proposal]) -> tuple[str, ...]:
     keys = set()
     for p in proposals:
         keys |= {p.view.ref.key, p.view.root.key}
-        keys |= {e.ref.key for e in p.change.effects if isinstance(e, Patch)}
+        keys |= {ref.key for e in p.change.effects if (ref := object_of(e)) is not None}
+        keys |= {ref.key for ref in p.change.touches}
     return tuple(sorted(f"{cluster}/{key}" for key in keys))
 
 
 def _undo_text(spec: Playbook, proposals: Sequence[Proposal]) -> str:
     if spec.undo.after == "never":
         return "nothing is undone: the playbook says never"
-    able = [p.change.summary for p in proposals if any(isinstance(e, Patch) and e.undoable for e in p.change.effects)]
+    able = [p.change.summary for p in proposals if any(e.undoable for e in p.change.effects)]
     unable = [p.change.summary for p in proposals if p.change.summary not in able]
     parts = []
     if able:
@@ -347,7 +401,8 @@ def _subject(plan: Plan) -> str:
 def _difference(r: Remediation, approved: PlannedStep, planned: PlannedStep) -> str:
     """How a later step departs from what was approved, other than by our own recorded effects."""
     assert r.plan is not None
-    unlocked = {f"{r.cluster}/{e.ref.key}" for e in planned.effects if isinstance(e, Patch)} - set(r.plan.locks)
+    written = {ref for e in planned.effects if (ref := object_of(e)) is not None and not isinstance(e, Create)}
+    unlocked = {f"{r.cluster}/{ref.key}" for ref in written} - set(r.plan.locks)
     if unlocked:
         return f"{', '.join(sorted(unlocked))} would be changed, which was not planned and is not locked"
     if not approved.effects:
@@ -363,9 +418,16 @@ def _difference(r: Remediation, approved: PlannedStep, planned: PlannedStep) -> 
     found = {(e.ref, c.path): c for e in planned.effects if isinstance(e, Patch) for c in e.changes}
     if wanted.keys() != found.keys() or len(approved.effects) != len(planned.effects):
         return "other fields would be changed than were planned"
+    if _others(approved.effects) != _others(planned.effects):
+        return "something else would be done than was planned"
     for key, change in found.items():
         if change.after != wanted[key].after:
             return f"{'.'.join(key[1])} would become {change.after}, planned was {wanted[key].after}"
         if change.before != wanted[key].before and change.before not in ours.get(key, []):
             return f"{'.'.join(key[1])} is {change.before} now, the plan saw {wanted[key].before}"
     return ""
+
+
+def _others(effects: tuple[Effect, ...]) -> list[Effect]:
+    """What is neither a change of fields nor a pod that is chosen late: it has to be the same, word for word."""
+    return [e for e in effects if isinstance(e, Create | Remove | Call)]

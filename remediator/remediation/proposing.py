@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from remediator.actions.base import Action
 from remediator.actions.change import Change, NotPossible
-from remediator.actions.view import View
+from remediator.actions.view import View, Wanted
 from remediator.errors import NotFound, ReadError
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.objects import ObjectRef, ref_of
@@ -17,11 +17,12 @@ from remediator.playbooks.binding import bind_args, bind_target, bind_targets
 from remediator.playbooks.model import Playbook, Step
 from remediator.playbooks.params import InvalidParam
 from remediator.playbooks.templates import TemplateError
-from remediator.ports import Clock, Cluster
+from remediator.ports import Callers, Clock, Cluster, Queries
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.reading import read_view
 from remediator.remediation.scopes import Scopes
 from remediator.remediation.state import Remediation
+from remediator.remediation.wanting import read_wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +38,22 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Views:
-    """What a plan looks at: the playbook's own targets, and by step the target that a step names for itself."""
+    """What a plan looks at: the playbook's own targets, by step the target that a step names for itself, and by step
+    what its action wanted to know besides."""
 
     main: tuple[View, ...]
     of_step: Mapping[int, View]
+    more: Mapping[int, tuple[View, ...]] = field(default_factory=dict)
 
     @property
     def all(self) -> tuple[View, ...]:
         return (*self.main, *self.of_step.values())
+
+    def of(self, step: int) -> tuple[View, ...]:
+        """The targets of a step, with all that its action wanted to know."""
+        if step in self.more:
+            return self.more[step]
+        return (self.of_step[step],) if step in self.of_step else self.main
 
 
 class NoProposal(Exception):
@@ -74,8 +83,12 @@ class Proposer:
         actions: Mapping[str, Action[Any]],
         scopes: Scopes,
         clock: Clock,
+        queries: Queries | None = None,
+        callers: Callers | None = None,
     ) -> None:
         self._clusters = clusters
+        self._queries = queries
+        self._callers = callers or {}
         self._journal = journal
         self._actions = actions
         self._scopes = scopes
@@ -106,9 +119,48 @@ class Proposer:
             raise NoProposal(denied("target", f"the target does not exist: {exc}")) from exc
         except ReadError as exc:
             raise NoProposal(not_seen("target", f"the target cannot be read: {exc}")) from exc
-        return Views(
+        found = Views(
             main=tuple(views[key] for key in main), of_step={i: views[(ref, ref, "")] for i, ref in own.items()}
         )
+        return replace(found, more=await self._more(r, r.spec, found, records, only_step))
+
+    async def _more(
+        self, r: Remediation, spec: Playbook, views: Views, records: Sequence[AlertRecord], only_step: int | None
+    ) -> dict[int, tuple[View, ...]]:
+        """What the actions want to know besides, by step. Arguments that cannot be bound are `one`'s to report."""
+        asking = [
+            i
+            for i, step in enumerate(spec.steps)
+            if only_step in (None, i) and hasattr(self.action(step.action), "wants")
+        ]
+        cluster, callers = self._clusters[r.cluster], self._callers.get(r.cluster, {})
+
+        async def read(index: int, view: View) -> View:
+            wanted = self._wanted(r, spec, index, view, records)
+            found, unreadable = await read_wanted(wanted, cluster, self._queries, callers)
+            return replace(view, found=found, unreadable={**view.unreadable, **unreadable})
+
+        enriched = await asyncio.gather(*(asyncio.gather(*(read(i, v) for v in views.of(i))) for i in asking))
+        return {i: tuple(seen) for i, seen in zip(asking, enriched, strict=True)}
+
+    def _wanted(
+        self, r: Remediation, spec: Playbook, index: int, view: View, records: Sequence[AlertRecord]
+    ) -> Mapping[str, Wanted]:
+        action = self.action(spec.steps[index].action)
+        if action is None or view.ref.kind not in action.kinds:
+            return {}
+        try:
+            wants: Mapping[str, Wanted] = action.wants(self._bound(r, spec, index, view, records), view)  # type: ignore[attr-defined]
+        except (TemplateError, InvalidParam, NotPossible):
+            return {}
+        return wants
+
+    def _bound(self, r: Remediation, spec: Playbook, index: int, view: View, records: Sequence[AlertRecord]) -> Any:
+        """The params as written. Raises: TemplateError, InvalidParam."""
+        step = spec.steps[index]
+        action = self._actions[step.action]
+        scope = self._scopes.scope(spec, records[0].alert if records else None, view, self._clock.now())
+        return bind_args(action.params, step.with_, scope, ("steps", index, "with"))
 
     def _step_target(self, spec: Playbook, index: int, records: Sequence[AlertRecord], cluster: str) -> ObjectRef:
         """The object that a step names for itself. Raises: NoProposal."""
@@ -155,7 +207,7 @@ class Proposer:
         for index, step in enumerate(spec.steps):
             if not step.action or only_step not in (None, index):
                 continue
-            for view in (views.of_step[index],) if index in views.of_step else views.main:
+            for view in views.of(index):
                 try:
                     proposals.append(self.one(r, spec, index, step, view, records))
                 except NotPossible as exc:
@@ -173,16 +225,21 @@ class Proposer:
             raise NotPossible(f"action {step.action} is not installed")
         if view.ref.kind not in action.kinds:
             raise NotPossible(f"{step.action} cannot act on a {view.ref.kind}")
-        missing = [f"{p}: {why}" for p, why in sorted(view.unreadable.items()) if p in action.needs]
-        if missing:
-            raise NoProposal(not_seen("target", "; ".join(missing)))
-        primary = records[0].alert if records else None
         try:
+            params = self._bound(r, spec, index, view, records)
+            wanted = action.wants(params, view) if hasattr(action, "wants") else {}
+            self._refuse_unseen(action, view, wanted)
             known = r.plan.steps[index].resolved.get(view.ref.key) if r.plan and r.done else None
-            scope = self._scopes.scope(spec, primary, view, self._clock.now())
-            params = bind_args(action.params, step.with_, scope, ("steps", index, "with"))
             params = action.resolve(params, view) if known is None else action.params.model_validate(known)
         except (TemplateError, InvalidParam) as exc:
             raise NoProposal(denied("template", f"step {index + 1} ({step.action}): {exc}")) from exc
         change = action.plan(params, view)
         return Proposal(step=index, action=action, view=view, params=params.model_dump(mode="json"), change=change)
+
+    def _refuse_unseen(self, action: Action[Any], view: View, wanted: Mapping[str, Wanted]) -> None:
+        """Raises: NoProposal when anything that the action looks at could not be read."""
+        needed = {*action.needs, *wanted}
+        missing = [f"{p}: {why}" for p, why in sorted(view.unreadable.items()) if p in needed]
+        missing += [f"{p}: it was not read" for p in sorted(wanted) if p not in view.found and p not in view.unreadable]
+        if missing:
+            raise NoProposal(not_seen("target", "; ".join(missing)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remediator.actions.change import Change, Delete, Evict, Patch
+from remediator.actions.change import Change, Delete, Evict
 from remediator.actions.diff import diff_lines
 from remediator.people.story import Risk
 from remediator.remediation.state import Plan, PlannedStep
@@ -24,7 +24,7 @@ def risk_of(plan: Plan | None) -> Risk | None:
 
 
 def _has_way_back(step: PlannedStep) -> bool:
-    return all(isinstance(effect, Patch) and effect.undoable for effect in step.effects)
+    return all(effect.undoable for effect in step.effects)
 
 
 def plan_lines(plan: Plan | None) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from remediator.actions.change import Effect, Patch
+from remediator.actions.change import Delete, Effect, Evict, Patch
 from remediator.actions.workload import read_workload, takes_by_rollout
 from remediator.errors import JournalUnavailable
 from remediator.guardrails import storm
@@ -401,7 +401,7 @@ class Runner:
         if r.undoing:
             return await self._undo_look(r, effect, looked)
         fresh = r.plan is not None and timedelta(0) <= self._clock.now() - r.plan.made_at <= FRESH
-        if fresh and r.effect == 0 and isinstance(effect, Patch):
+        if fresh and r.effect == 0 and not isinstance(effect, Evict | Delete):
             return None
         verdicts = await self._planner.guard(r)
         answer = gravest(verdicts)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from remediator.actions.change import Direction, Effect, Patch
+from remediator.actions.change import Direction, Effect, Inverse
 from remediator.guardrails.verdict import Verdict
 from remediator.objects import ObjectRef
 from remediator.playbooks.model import Playbook
@@ -143,9 +143,13 @@ class Done:
     step: int
     at: datetime
     summary: str
-    inverse: Patch | None = None
+    inverse: Inverse | None = None
     taken_uid: str = ""
     """The uid of the pod that an evict or delete took."""
+    made: ObjectRef | None = None
+    """What a create has made."""
+    said: str = ""
+    """What was answered to a call, bounded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +230,7 @@ class Remediation:
     resend: bool = False
     """The probe proved that the last attempt's bytes may be sent again."""
     undoing: bool = False
-    undo_left: tuple[Patch, ...] = ()
+    undo_left: tuple[Inverse, ...] = ()
     undo_sent: int = 0
     act_by: datetime | None = None
     """The effect that is next must have been sent by then; a probe that frees it later hands over to a person."""

@@ -6,7 +6,7 @@ import pytest
 
 from remediator.actions.change import GENERATED_TIME, Change, Delete, Evict, FieldChange, Patch, PodRule
 from remediator.actions.diff import diff_lines
-from remediator.actions.rollout_restart import RESTART_PATH
+from remediator.actions.workloads.rollout_restart import RESTART_PATH
 from remediator.objects import ObjectRef
 from tests.actions.make import template
 

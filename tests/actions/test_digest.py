@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from remediator.actions.canonical import canonical_json
 from remediator.actions.change import GENERATED_TIME, Delete, Evict, FieldChange, Patch, PodRule
 from remediator.actions.digest import DigestStep, digest
-from remediator.actions.evict_pod import EvictPod, EvictPodParams
-from remediator.actions.rollback import Rollback, RollbackParams
-from remediator.actions.rollout_restart import RolloutRestart, RolloutRestartParams
-from remediator.actions.scale import Scale, ScaleParams
+from remediator.actions.workloads.evict_pod import EvictPod, EvictPodParams
+from remediator.actions.workloads.rollback import Rollback, RollbackParams
+from remediator.actions.workloads.rollout_restart import RolloutRestart, RolloutRestartParams
+from remediator.actions.workloads.scale import Scale, ScaleParams
 from remediator.objects import ObjectRef, uid_of
 from remediator.ports import ABANDONED, MARKER
 from tests.actions.make import NS, deployment, pod, replicaset, view

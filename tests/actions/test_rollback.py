@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from remediator.actions.change import Delete, FieldChange, NotPossible, Patch
-from remediator.actions.rollback import Rollback, RollbackParams
+from remediator.actions.workloads.rollback import Rollback, RollbackParams
 from remediator.actions.view import Revision
 from tests.actions.make import (
     controller_revision,

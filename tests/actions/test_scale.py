@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from remediator.actions.change import FieldChange, NotPossible
-from remediator.actions.scale import Scale, ScaleParams
+from remediator.actions.workloads.scale import Scale, ScaleParams
 from remediator.objects import ref_of
 from tests.actions.make import deployment, hpa, owner, statefulset, view
 

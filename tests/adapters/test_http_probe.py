@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from remediator.adapters.http_probe import AiohttpProbe, _Guarded
+from remediator.adapters.http_probe import AiohttpProbe, GuardedResolver
 from remediator.errors import CannotSee
 from remediator.remediation.checks.base import HttpAnswer, HttpProbe
 from tests.support.fake_http import Fault
@@ -113,5 +113,5 @@ class Lying(AbstractResolver):
 @pytest.mark.parametrize("address", ["169.254.169.254", "127.0.0.1", "fe80::1%eth0"])
 async def test_no_name_leads_there_either(address: str) -> None:
     with pytest.raises(CannotSee, match="not visited"):
-        await _Guarded(Lying(address), allow_loopback=False).resolve("innocent.example")
-    assert await _Guarded(Lying("10.0.0.7"), allow_loopback=False).resolve("innocent.example")
+        await GuardedResolver(Lying(address), allow_loopback=False).resolve("innocent.example")
+    assert await GuardedResolver(Lying("10.0.0.7"), allow_loopback=False).resolve("innocent.example")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remediator.actions.change import FieldChange
-from remediator.actions.rollout_restart import RolloutRestart, RolloutRestartParams
+from remediator.actions.workloads.rollout_restart import RolloutRestart, RolloutRestartParams
 from remediator.actions.view import Revision
 from remediator.actions.workload import read_workload, takes_by_rollout
 from remediator.guardrails import disruption_budget, last_good_revision, min_available, ownership, rollout_in_progress

@@ -13,7 +13,7 @@ import pytest
 
 from remediator.actions.base import Params
 from remediator.actions.change import Change, Failover
-from remediator.actions.rollout_restart import RolloutRestart, RolloutRestartParams
+from remediator.actions.workloads.rollout_restart import RolloutRestart, RolloutRestartParams
 from remediator.actions.view import View
 from remediator.adapters.simulated import VirtualClock
 from remediator.errors import InvalidPlaybook

@@ -15,7 +15,7 @@ from remediator.guardrails.answers import asks
 from remediator.guardrails.pause import PAUSE_ANNOTATION
 from remediator.objects import Object, ObjectRef
 from remediator.ports import ABANDONED, MARKER, WriteRequest
-from remediator.remediation.effector import judge_patch, judge_pod
+from remediator.remediation.proofs import judge_gone, judge_patch
 from remediator.remediation.journal import Attempt
 from remediator.remediation.pausing import pause_scopes
 from remediator.remediation.state import Remediation, State, StepOutcome
@@ -177,7 +177,7 @@ def test_what_is_found_by_its_marker_is_undone_only_while_it_is_ours() -> None:
 )
 def test_what_a_look_says_of_a_pod(verb: Any, found: Object | None, expected: str) -> None:
     last = attempt(request=WriteRequest(verb, ObjectRef("Pod", "shop", "api-1"), "application/json", b"{}"))
-    assert judge_pod(ID, last, found).answer == expected
+    assert judge_gone(ID, last, found, "gone", taken=True).answer == expected
 
 
 # --- what goes again -------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from remediator.actions.change import FieldChange, Patch
-from remediator.actions.rollout_restart import RolloutRestart, RolloutRestartParams
+from remediator.actions.change import Change, FieldChange, Patch
+from remediator.actions.workloads.rollout_restart import RolloutRestart, RolloutRestartParams
 from remediator.actions.view import View
 from remediator.adapters.simulated import FailRead, Reject, Script
 from remediator.errors import CannotSee, EffectError, Forbidden, Refused, TargetGone, Unavailable, Uncertain
@@ -154,7 +154,7 @@ async def test_the_named_object_its_root_and_whatever_is_written_are_locked() ->
 
     made_by = ObjectRef("Shop", "shop", "main")
     proposal = SimpleNamespace(
-        view=SimpleNamespace(ref=API, root=made_by), change=SimpleNamespace(effects=(one(3, 5, ref=OTHER),))
+        view=SimpleNamespace(ref=API, root=made_by), change=Change(effects=(one(3, 5, ref=OTHER),), summary="")
     )
     keys = (API.key, OTHER.key, made_by.key)
     assert _locks("c1", [proposal]) == tuple(f"c1/{key}" for key in sorted(keys))  # type: ignore[list-item]

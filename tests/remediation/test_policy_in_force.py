@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from remediator.actions.rollout_restart import RolloutRestart
+from remediator.actions.workloads.rollout_restart import RolloutRestart
 from remediator.adapters.simulated import SimulatedCluster, VirtualClock
 from remediator.alerts.source import Source
 from remediator.cli.explaining import print_explanation

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ NO_EFFECT_ENDS = (State.DENIED, State.OBSERVED, State.SUGGESTED, State.REJECTED,
 TOLD = {"escalated", "denied", "suggested", "ended_by_person", "next_rung"}
 QUIET = (State.SUCCEEDED, State.OBSERVED, State.SUPERSEDED)
 HOUR_S = 3600.0
+TOLD_IN_ORDER = "select key, kind, payload from outbox where channel = 'slack' order by id"
 
 
 @dataclass(slots=True)
@@ -325,13 +327,11 @@ class Checks:
         store, slack = self.world.store, self.world.slack
         if self.world.scenario.chat is None:
             return
-        last: dict[str, str] = {}
-        rows = "select id, key, kind, state, payload, error from outbox where channel = 'slack' order by id"
-        for row_id, key, kind, state, payload, error in store.rows(rows):
+        rows = store.rows("select id, key, kind, state, error from outbox where channel = 'slack' order by id")
+        for row_id, key, kind, state, error in rows:
             if state not in ("sent", "superseded"):
                 self.broken(18, f"message {row_id} ({kind} of {key}) is {state}: {error}")
-            if state == "sent" and kind != "reply":
-                last[key] = json.loads(payload)["text"]
+        last = last_words(store.rows(TOLD_IN_ORDER))
         places = {key: MessageRef(c, ts) for key, c, ts in store.rows("select key, channel, ts from message_refs")}
         for key, text in last.items():
             shown = slack.messages.get(places[key]) if key in places else None
@@ -422,3 +422,12 @@ class Checks:
             most = int(self.world.scenario.limits["max_attempts"])
             if len(found) > most:
                 self.broken(18, f"episode {episode} had {sorted(found)}, at most {most} ladders are allowed")
+
+
+def last_words(rows: Iterable[Sequence[str]]) -> dict[str, str]:
+    """By key, of rows as `TOLD_IN_ORDER` gives them: what was stored last, whichever row carried it to people.
+
+    A row that was sent may say what a newer one said, which was superseded for it; and it may have been a repetition
+    that became a new message, so that rows which were sent earlier come after it. A repetition says nothing of its own.
+    """
+    return {key: json.loads(payload)["text"] for key, kind, payload in rows if kind in ("post", "update")}

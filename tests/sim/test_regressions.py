@@ -17,6 +17,7 @@ from remediator.people.outbox_rows import OutboxMessage
 from remediator.ports import ChatError, MessageRef
 from remediator.remediation.events import Approved, Rejected
 from remediator.remediation.state import State, StepOutcome
+from tests.sim.invariants import TOLD_IN_ORDER, last_words
 from tests.support.world import World, deployment, queries, restart_playbook
 
 API = ObjectRef("Deployment", "shop", "api")
@@ -185,3 +186,62 @@ async def test_a_store_without_an_answer_is_no_try_of_a_message() -> None:
         await outbox.run_channel("slack", now)
     (row,) = await journal.due("slack", now, 10)
     assert row.tries == 0
+
+
+class _Moody:
+    """Slack in which the next calls go wrong as told. `shown`: what the messages say, newest message last."""
+
+    def __init__(self) -> None:
+        self.wrongs: list[ChatError] = []
+        self.shown: dict[str, str] = {}
+
+    async def post(self, channel: str, text: str, blocks: object, *, thread: str = "") -> MessageRef:
+        self._go_wrong()
+        ref = MessageRef(channel, f"{len(self.shown)}.0")
+        self.shown[ref.ts] = text
+        return ref
+
+    async def update(self, ref: MessageRef, text: str, blocks: object) -> None:
+        self._go_wrong()
+        self.shown[ref.ts] = text
+
+    def _go_wrong(self) -> None:
+        if self.wrongs:
+            raise self.wrongs.pop(0)
+
+
+async def test_the_last_word_is_what_was_stored_last_in_whichever_row_it_was_sent() -> None:
+    """Seed 40005418: a repetition became a new message that took a newer state along, in a row older than one that had
+    been sent; the check took what that one said for the last word."""
+    journal, now, chat = SqlJournal.in_memory(), VirtualClock().now(), _Moody()
+    outbox = Outbox(journal, {"slack": SlackCarrier(chat)})
+
+    async def at(seconds: int, text: str = "", *wrongs: ChatError) -> None:
+        chat.wrongs = list(wrongs)
+        then = now + timedelta(seconds=seconds)
+        if text:
+            payload = {"text": text, "blocks": []}
+            message = OutboxMessage(channel="slack", destination="C1", key="k", kind="update", payload=payload)
+            await journal.store_messages([message], then)
+        await outbox.run_channel("slack", then)
+
+    await at(0, "one")
+    await at(10, "two", ChatError("no answer", retry_after_s=1.0, unanswered=True))
+    await at(20)
+    await at(30, "three")
+    await at(80, "", ChatError("cant_update_message"))
+    await at(85, "", ChatError("429", retry_after_s=30.0))
+    await at(90, "four")
+    await at(130)
+    stored = "select kind, state, payload ->> 'text' from outbox order by id"
+    rows = await journal._writer.read(lambda c: c.execute(text_of(stored)).all())
+    assert [tuple(row) for row in rows] == [
+        ("update", "sent", "one"),
+        ("update", "sent", "two"),
+        ("post", "sent", "four"),
+        ("update", "sent", "three"),
+        ("update", "superseded", "four"),
+    ]
+    assert list(chat.shown.values())[-1] == "four"
+    rows = await journal._writer.read(lambda c: c.execute(text_of(TOLD_IN_ORDER)).all())
+    assert last_words(rows) == {"k": "four"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from remediator import __version__
 from remediator.adapters.answers import Answer, effect_error, parse_answer, read_error
 from remediator.adapters.kubernetes.credentials import Credentials, InCluster, KubeConfig
+from remediator.adapters.kubernetes.exec import Executed, exec_call, run
 from remediator.adapters.kubernetes.transport import Reply, Transport, library
 from remediator.adapters.kubernetes.wire import (
     BadNameError,
@@ -254,6 +255,16 @@ class KubernetesCluster:
         if not isinstance(answer, dict):
             raise Uncertain(f"{reply.status} without an object to {request.verb} {request.ref}")
         return answer
+
+    async def exec(
+        self, pod: ObjectRef, *, container: str, argv: Sequence[str], timeout_s: float, limit_bytes: int = 65536
+    ) -> Executed:
+        """Run a program in a container of a pod, once, without a shell. Raises: EffectError."""
+        try:
+            call = exec_call(object_path(self._kinds["Pod"], pod), container, argv)
+        except BadNameError as exc:
+            raise Refused(str(exc)) from exc
+        return await run(self._transport, call, pod, timeout_s=timeout_s, limit_bytes=limit_bytes)
 
     # How reads are read
 

@@ -17,7 +17,7 @@ import importlib
 import importlib.util
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -95,6 +95,23 @@ class Reply:
     body: bytes
 
 
+class NotUpgraded(Exception):
+    """The server answered a websocket's handshake as plain HTTP."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"{reply.status}")
+        self.reply = reply
+
+
+async def _refusal(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp throws the body of a refused handshake away (it says why), and would follow a redirect."""
+    response = await send(request)
+    if response.status != 101:
+        async with response:
+            raise NotUpgraded(Reply(response.status, response.headers, await response.read()))
+    return response
+
+
 class _HttpClient:
     """What ApiClient sends its requests with, in place of its own `request`: the same signature, our rules."""
 
@@ -132,6 +149,32 @@ class _HttpClient:
             proxy=self._proxy,
             server_hostname=self._server_hostname,
         )
+
+    async def websocket(
+        self, url: str, *, headers: Mapping[str, str], protocols: Sequence[str], limits: aiohttp.ClientTimeout
+    ) -> tuple[aiohttp.ClientSession, aiohttp.ClientWebSocketResponse]:
+        """A session of its own on our connections, to be closed with the socket. Raises: NotUpgraded."""
+        session = aiohttp.ClientSession(
+            connector=self._session.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=limits,
+            middlewares=(_refusal,),
+        )
+        session._retry_connection = False  # a handshake is a GET, and starts a program
+        try:
+            socket = await session.ws_connect(
+                url,
+                protocols=protocols,
+                headers=headers,
+                proxy=self._proxy,
+                server_hostname=self._server_hostname,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+            )
+        except BaseException:
+            await session.close()
+            raise
+        return session, socket
 
     async def close(self) -> None:
         await self._session.close()
@@ -192,6 +235,25 @@ class Transport:
         )
         async with self._response(call, limits) as response:
             yield response
+
+    @asynccontextmanager
+    async def websocket(
+        self, call: Call, *, protocols: Sequence[str], timeout_s: float
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A websocket, opened once; the caller bounds how long it may last. Raises: NotUpgraded."""
+        assert self._http is not None
+        headers = {"User-Agent": self._user_agent}
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"])
+        limits = aiohttp.ClientTimeout(
+            total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s), sock_connect=min(CONNECT_TIMEOUT_S, timeout_s)
+        )
+        url = f"{self._configuration.host}{call.path}?{urlencode(call.query)}"
+        session, socket = await self._http.websocket(url, headers=headers, protocols=protocols, limits=limits)
+        try:
+            yield socket
+        finally:
+            await socket.close()
+            await session.close()
 
     @asynccontextmanager
     async def _response(self, call: Call, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:

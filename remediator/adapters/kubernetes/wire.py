@@ -72,6 +72,8 @@ def write_call(request: WriteRequest, kind: Kind, *, dry_run: bool) -> Call:
                 query += [("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]
                 if request.verb == "patch":
                     path = object_path(kind, request.ref)
+                    if request.subresource:
+                        path += f"/{_segment(request.subresource)}"
                     return Call("PATCH", path, tuple(query), request.body, request.content_type)
                 if kind.namespaced and not request.ref.namespace:
                     raise BadNameError(f"{request.ref.kind} {request.ref.name!r} has no namespace")
@@ -85,6 +87,8 @@ def write_call(request: WriteRequest, kind: Kind, *, dry_run: bool) -> Call:
                 body = _in_body(request.body, "deleteOptions") if dry_run else request.body
                 path = f"{object_path(kind, request.ref)}/eviction"
                 return Call("POST", path, tuple(query), body, request.content_type)
+            case "call":
+                raise Refused("a call does not go to the API server")
             case _:
                 assert_never(request.verb)
     except BadNameError as exc:

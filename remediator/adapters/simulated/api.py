@@ -30,13 +30,15 @@ def handle(world: World, request: WriteRequest, *, dry_run: bool = False, manage
     body = _parse(request.body)
     match request.verb:
         case "patch":
-            return _patch(world, request.ref, request.content_type, body, dry_run, manager)
+            return _patch(world, request, body, dry_run, manager)
         case "create":
             return _create(world, request.ref, body, dry_run, manager)
         case "delete":
             return _delete(world, request.ref, body, dry_run)
         case "evict":
             return eviction.evict(world, request.ref, body, dry_run=dry_run)
+        case "call":
+            raise status.bad_request("a call does not go to the API server")
 
 
 def _parse(body: bytes) -> Any:
@@ -53,9 +55,12 @@ def _existing(world: World, ref: ObjectRef) -> Obj:
     return obj
 
 
-def _patch(world: World, ref: ObjectRef, content_type: str, body: Any, dry_run: bool, manager: str) -> Obj:
+def _patch(world: World, request: WriteRequest, body: Any, dry_run: bool, manager: str) -> Obj:
+    ref, content_type, part = request.ref, request.content_type, request.subresource
+    if part and not _serves(ref.kind, part):
+        raise status.not_served()
     before = _existing(world, ref)
-    if content_type not in PATCHES:
+    if content_type not in PATCHES or (content_type == patches.STRATEGIC and "." in ref.kind):
         raise status.unsupported(content_type)
     try:
         patched = PATCHES[content_type](before, body)
@@ -63,11 +68,35 @@ def _patch(world: World, ref: ObjectRef, content_type: str, body: Any, dry_run: 
         raise status.rejected() from exc
     except patches.BadPatchError as exc:
         raise status.bad_request(str(exc)) from exc
-    after = with_defaults(_checked(before, patched))
-    check_values(before, after)
+    after = _only(part, before, with_defaults(_checked(before, patched)))
+    if part != "resize":
+        check_values(before, after)
     if dry_run:
-        return world.updated(before, after, manager=manager)
-    return world.update(before, after, manager=manager)
+        return world.updated(before, after, manager=manager, subresource=part)
+    return world.update(before, after, manager=manager, subresource=part)
+
+
+def _serves(kind: str, part: str) -> bool:
+    return (part == "status" and KINDS[kind].status) or (part == "resize" and kind == "Pod")
+
+
+def _only(part: str, before: Obj, after: Obj) -> Obj:
+    """What a subresource takes of a patch: the rest, annotations too, is dropped in silence."""
+    match part:
+        case "":
+            return after
+        case "status":
+            return {**before, "status": after.get("status")}
+        case _:
+            return {**before, "spec": {**before["spec"], "containers": _resized(before, after)}}
+
+
+def _resized(before: Obj, after: Obj) -> list[Obj]:
+    old, new = (part["spec"].get("containers") or [] for part in (before, after))
+    if [{**c, "resources": None} for c in old] != [{**c, "resources": None} for c in new]:
+        problem = "spec: Forbidden: only cpu and memory resources are mutable"
+        raise status.invalid("Pod", before["metadata"]["name"], [problem])
+    return list(new)
 
 
 def _checked(before: Obj, patched: Any) -> Obj:
@@ -95,7 +124,7 @@ def _create(world: World, ref: ObjectRef, body: Any, dry_run: bool, manager: str
     if not isinstance(body, dict) or not isinstance(body.get("metadata"), dict):
         raise status.bad_request("the body is not an object")
     known = KINDS[ref.kind]
-    if body.get("kind", ref.kind) != ref.kind or body.get("apiVersion", known.api_version) != known.api_version:
+    if body.get("kind", known.kind) != known.kind or body.get("apiVersion", known.api_version) != known.api_version:
         raise status.bad_request(f"{body.get('apiVersion')}/{body.get('kind')} is not what the URL names")
     meta = {k: v for k, v in body["metadata"].items() if k not in ("resourceVersion", "uid", "generation")}
     if known.namespaced:
@@ -105,7 +134,7 @@ def _create(world: World, ref: ObjectRef, body: Any, dry_run: bool, manager: str
             raise status.not_found("Namespace", ref.namespace)
     if meta.get("name", ref.name) != ref.name:
         raise status.bad_request(f"the body names {meta['name']!r}, the request {ref.name!r}")
-    obj = {**body, "apiVersion": known.api_version, "kind": ref.kind, "metadata": meta}
+    obj = {**body, "apiVersion": known.api_version, "kind": known.kind, "metadata": meta}
     check_shape(obj, patched=False)
     obj = with_defaults(obj)
     obj.pop("status", None)

@@ -36,7 +36,7 @@ from remediator.adapters.simulated.selectors import BadSelectorError, select
 from remediator.adapters.simulated.store import Change, ExpiredError, Obj, border, key_of
 from remediator.adapters.simulated.world import World
 from remediator.errors import CannotSee, NotFound, Refused, Uncertain
-from remediator.objects import KINDS, Object, ObjectRef
+from remediator.objects import KINDS, Object, ObjectRef, kind_of
 from remediator.ports import ObjectList, Verb, WatchEvent, WriteRequest
 
 ZONES = ("a", "b", "c")
@@ -302,11 +302,11 @@ class SimulatedCluster:
         for manifest in manifests:
             self._agenda.catch_up()
             obj: Obj = border(manifest)
-            known = KINDS[obj["kind"]]
+            known = KINDS[kind_of(obj)]
             meta = obj["metadata"]
             if known.namespaced:
                 self.add_namespace(meta.setdefault("namespace", "default"))
-            ref = ObjectRef(obj["kind"], meta.get("namespace", "") if known.namespaced else "", meta["name"])
+            ref = ObjectRef(kind_of(obj), meta.get("namespace", "") if known.namespaced else "", meta["name"])
             verb: Literal["patch", "create"] = "create" if self._world.store.at(ref) is None else "patch"
             content_type = MERGE if verb == "patch" else "application/json"
             request = WriteRequest(verb, ref, content_type, orjson.dumps(obj))

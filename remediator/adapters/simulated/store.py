@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
-from remediator.objects import KINDS, ObjectRef
+from remediator.objects import KINDS, ObjectRef, kind_of
 
 Obj = dict[str, Any]
 """An object in the store. By agreement nobody changes it."""
@@ -38,7 +38,7 @@ def key_of(obj: Obj) -> Key:
 
 
 def ref_to(obj: Obj) -> ObjectRef:
-    return ObjectRef(obj["kind"], *key_of(obj))
+    return ObjectRef(kind_of(obj), *key_of(obj))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Store:
 
     def put(self, obj: Obj) -> Obj:
         """Store a new version; gives it its resourceVersion. The object as stored is returned."""
-        kind, key = obj["kind"], key_of(obj)
+        kind, key = kind_of(obj), key_of(obj)
         before = self._objects[kind].get(key)
         self.version += 1
         after = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}}
@@ -102,7 +102,7 @@ class Store:
 
     def remove(self, obj: Obj) -> None:
         """Take an object out."""
-        kind, key = obj["kind"], key_of(obj)
+        kind, key = kind_of(obj), key_of(obj)
         before = self._objects[kind].pop(key)
         self._index(kind, key, before, None)
         self.version += 1

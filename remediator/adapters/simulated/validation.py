@@ -13,7 +13,7 @@ from remediator.adapters.answers import Answer
 from remediator.adapters.simulated.selectors import matches_selector
 from remediator.adapters.simulated.status import StatusError, bad_request, conflict, invalid, other_uid
 from remediator.adapters.simulated.store import Obj
-from remediator.objects import dig
+from remediator.objects import dig, kind_of
 
 
 def _names(text: str) -> frozenset[str]:
@@ -109,10 +109,11 @@ def check_shape(obj: Obj, *, patched: bool) -> None:
 
 def _unknown(obj: Obj) -> Iterator[str]:
     kind = obj["kind"]
-    yield from _extra(obj, TOP.get(kind, TOP_DEFAULT), "")
+    if kind_of(obj) in (*SPEC, *TOP):  # of other kinds, an operator's above all, we do not know what they have
+        yield from _extra(obj, TOP.get(kind, TOP_DEFAULT), "")
     yield from _extra(obj["metadata"], METADATA, "metadata.")
     spec = obj.get("spec")
-    if kind in SPEC and isinstance(spec, dict):
+    if kind in SPEC and "." not in kind_of(obj) and isinstance(spec, dict):
         yield from _extra(spec, SPEC[kind], "spec.")
         if kind == "Pod":
             yield from _unknown_in_containers(spec, "spec.")

@@ -16,7 +16,7 @@ from remediator.adapters.simulated import managed
 from remediator.adapters.simulated.agenda import Agenda
 from remediator.adapters.simulated.behaviour import HEALTHY, Behaviour, BehaviourOf, Timing
 from remediator.adapters.simulated.store import Obj, Store
-from remediator.objects import KINDS, dig
+from remediator.objects import KINDS, dig, kind_of
 
 CONTROLLER = "kube-controller-manager"
 KUBELET = "kubelet"
@@ -24,13 +24,13 @@ SCHEDULER = "kube-scheduler"
 
 GENERATION = frozenset(
     ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "PodDisruptionBudget", "Pod")
-)
+) | {name for name in KINDS if "." in name}
 """Kinds with metadata.generation. The spec raises it; a status never does."""
 
 GENERATION_BY_ANNOTATION = frozenset(("Deployment",))
 """Kinds whose own annotations raise it too (measured on 1.36)."""
 
-STATUS = frozenset(KINDS) - {"Event", "ControllerRevision"}
+STATUS = frozenset(name for name, kind in KINDS.items() if kind.status)
 """Kinds with a status subresource: an update of the object itself leaves the status alone."""
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
@@ -91,7 +91,7 @@ class World:
             meta["name"] = meta.get("generateName", "") + self.suffix()
         meta["uid"] = f"{self._uid_prefix}{self._uids:012x}"
         meta["creationTimestamp"] = self.stamp()
-        if obj["kind"] in GENERATION:
+        if kind_of(obj) in GENERATION:
             meta["generation"] = 1
         new = {**obj, "metadata": meta}
         match obj["kind"]:
@@ -127,7 +127,7 @@ class World:
             count = int(before["metadata"]["annotations"][TEMPLATE_GENERATION])
             new = _noting_template(new, count + (before["spec"]["template"] != new["spec"]["template"]))
             meta = new["metadata"]
-        if before["kind"] in STATUS and subresource != "status":
+        if kind_of(before) in STATUS and subresource != "status":
             new.pop("status", None)
             if "status" in before:
                 new["status"] = before["status"]
@@ -140,11 +140,14 @@ class World:
 
     @staticmethod
     def _bumps(before: Obj, after: Obj) -> bool:
-        kind = before["kind"]
+        kind = kind_of(before)
         if kind not in GENERATION:
             return False
         if before.get("spec") != after.get("spec"):
             return True
+        if "." in kind:  # of a custom resource everything counts that is neither metadata nor a status of its own
+            apart = ("metadata", "status") if kind in STATUS else ("metadata",)
+            return any(before.get(k) != after.get(k) for k in {**before, **after} if k not in apart)
         if kind not in GENERATION_BY_ANNOTATION:
             return False
         return bool(before["metadata"].get("annotations") != after["metadata"].get("annotations"))

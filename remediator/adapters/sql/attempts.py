@@ -39,6 +39,7 @@ _GIVEN = (
     "namespace",
     "name",
     "content_type",
+    "subresource",
     "body",
     "at",
 )
@@ -93,6 +94,7 @@ def record(connection: Connection, attempt: NewAttempt, now: datetime) -> Attemp
         new_namespace=request.ref.namespace,
         new_name=request.ref.name,
         new_content_type=request.content_type,
+        new_subresource=request.subresource,
         new_body=request.body,
         new_at=to_us(now),
         pause_scopes=pauses.covered(attempt.pause_scopes),
@@ -202,6 +204,7 @@ def _attempt(row: AnyRow) -> Attempt:
             verb=row.verb,
             ref=ObjectRef(row.kind, row.namespace, row.name),
             content_type=row.content_type,
+            subresource=row.subresource,
             body=row.body,
         ),
         at=from_us(row.at),

@@ -323,6 +323,7 @@ attempts = Table(
     Column("outcome", Text),
     _text("detail"),
     _maybe_time("outcome_at"),
+    _text("subresource"),
     UniqueConstraint("remediation_id", "effect_id", "number"),
     sqlite_autoincrement=True,
 )

@@ -40,10 +40,12 @@ class Program:
     """Commands it answers to by its first argument; empty when it is only itself."""
     vendor_files: tuple[tuple[str, str], ...] = ()
     """Files (path below vendor/, text) that the published module lacks and its build embeds."""
+    module: str = ""
+    """The folder of its module where another program has it already: one pin for both."""
 
     @property
     def folder(self) -> Path:
-        return SOURCES / self.name
+        return SOURCES / (self.module or self.name)
 
     def ldflags(self) -> str:
         flags = "-s -w"  # no symbols: half the size, half the link time
@@ -82,6 +84,7 @@ PROGRAMS: tuple[Program, ...] = (
     Program("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     # Service discoveries of the clouds are two thirds of Prometheus; tests use static targets and files.
     Program("prometheus", "github.com/prometheus/prometheus/cmd/prometheus", tags="remove_all_sd"),
+    Program("promtool", "github.com/prometheus/prometheus/cmd/promtool", tags="remove_all_sd", module="prometheus"),
     Program(
         "alertmanager",
         "github.com/prometheus/alertmanager/cmd/alertmanager",

@@ -1,0 +1,1 @@
+"""Actions on Deployments, StatefulSets, DaemonSets and their pods."""
