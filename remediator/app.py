@@ -7,46 +7,31 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from remediator import views
-from remediator.adapters.alertmanager import AlertmanagerSilences
-from remediator.adapters.channels import connect_changes, connect_channels
-from remediator.adapters.clock import SystemClock
-from remediator.adapters.http_probe import AiohttpProbe
-from remediator.adapters.json_api import Endpoint
-from remediator.adapters.kubernetes import KubernetesCluster
 from remediator.adapters.kubernetes_events import EventCarrier
-from remediator.adapters.oncall import connect_oncall
-from remediator.adapters.pagerduty_connect import connect_pagerduty
-from remediator.adapters.prometheus import PrometheusQueries
 from remediator.adapters.slack import SlackChat
-from remediator.adapters.sql.journal import SqlJournal
-from remediator.adapters.sql.last_good import JournalLastGood
-from remediator.adapters.tracing import Tracing
-from remediator.config import ClusterConfig, Config
-from remediator.config import Endpoint as EndpointConfig
+from remediator.config import Config
+from remediator.connecting import Outside, connect
 from remediator.counting import Counting
 from remediator.doctor import Doctor
 from remediator.errors import InvalidConfig
 from remediator.freeze_calendars import CalendarFile, FreezeCalendars
-from remediator.guardrails.ceilings import highest_mode, over_ceiling, policy_problems, unknown_words
+from remediator.guardrails.ceilings import policy_problems, unknown_words
 from remediator.http.auth import Senders, Users
 from remediator.http.pagerduty import PagerDutyWebhook, Signatures, add_pagerduty
 from remediator.http.server import Listening, make_app
+from remediator.in_force import PlaybooksInForce
 from remediator.inbox_checks import inbox_checks
 from remediator.metrics import Metrics
-from remediator.not_here import not_here
-from remediator.objects import KINDS
-from remediator.pagerduty_checks import PagerDutyApi, pagerduty_checks
-from remediator.people.approvers import Approvers, OnCall
+from remediator.pagerduty_checks import pagerduty_checks
+from remediator.people.approvers import Approvers
 from remediator.people.beside import Beside
 from remediator.people.carrier import Carrier
 from remediator.people.carriers.pagerduty import PagerDutyCarrier
@@ -61,21 +46,12 @@ from remediator.people.incidents import IncidentNotes
 from remediator.people.mentions import WithPeople
 from remediator.people.outbox import Outbox
 from remediator.people.overdue import Overdue
-from remediator.people.slack_app.ports import SlackApi
-from remediator.playbooks.config_maps import CONFIG_MAP, ConfigMapFiles
-from remediator.playbooks.folder import Folder
-from remediator.playbooks.projects import Project, cluster_of, unknown_actions
-from remediator.playbooks.reload import PlaybookFolder, ScanResult
-from remediator.playbooks.unsupported import unsupported
-from remediator.ports import ChangeRecords, Chat, Clock, Cluster, Pager, Queries, Reachable, Silences
+from remediator.playbooks.projects import unknown_actions
 from remediator.preview import Preview
 from remediator.remediation.assembly import Core, Ports, Settings, assemble
-from remediator.remediation.checks.base import HttpProbe
-from remediator.remediation.checks.registry import CHECKS
 from remediator.remediation.coming import coming_up
 from remediator.remediation.company import LADDERS
 from remediator.remediation.draft import Decision
-from remediator.remediation.evidence import COLLECTORS
 from remediator.remediation.observer import Observer
 from remediator.remediation.reporting import Digests, Reporter
 from remediator.remediation.state import Remediation
@@ -90,123 +66,6 @@ FROZEN_EXIT = 75
 """Exit code after a freeze longer than the lease (EX_TEMPFAIL): start me again."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Outside:
-    """The adapters of one process; the demo brings its own."""
-
-    clusters: Mapping[str, Cluster]
-    journal: SqlJournal
-    clock: Clock = field(default_factory=SystemClock)
-    queries: Queries | None = None
-    silences: Silences | None = None
-    changes: ChangeRecords | None = None
-    http: HttpProbe | None = None
-    chat: Chat | None = None
-    slack: SlackApi | None = None
-    """For clicks: the same workspace as `chat`."""
-    pagers: Mapping[str, Pager] = field(default_factory=dict)
-    incidents: PagerDutyApi | None = None
-    oncall: Mapping[str, OnCall] = field(default_factory=dict)
-    """Schedules, by system: `pagerduty`, `opsgenie`."""
-    carriers: Mapping[str, Carrier] = field(default_factory=dict)
-    """Of other channels, by the channel of their rows in the outbox."""
-    tracing: Tracing | None = None
-    reach: Mapping[str, Reachable] = field(default_factory=dict)
-    """Chat and pagers by the name that people know, to see whether they answer."""
-
-
-class Playbooks:
-    """The playbooks in force, reloaded from their folders and ConfigMaps; scans run in a thread, one at a time."""
-
-    def __init__(
-        self,
-        config: Config,
-        core_actions: Mapping[str, Any],
-        journal: SqlJournal,
-        metrics: Metrics,
-        clusters: Mapping[str, Cluster],
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        self._maps = _config_maps(config.projects, clusters)
-        self._folder = PlaybookFolder(
-            [*_folders(config), *self._maps],
-            actions=core_actions,
-            checks={name: kind.args for name, kind in CHECKS.items()},
-            collectors={name: kind.args for name, kind in COLLECTORS.items()},
-            last_good=JournalLastGood(journal, loop, SystemClock()),
-            objections=lambda playbook: (
-                *unsupported(playbook),
-                *over_ceiling(playbook, config.policy),
-                *not_here(playbook, config),
-            ),
-        )
-        self._policy = config.policy
-        self._metrics = metrics
-        self._every = config.playbooks.reload.total_seconds()
-        self._lock = asyncio.Lock()
-        self.last: ScanResult | None = None
-        self.wake = asyncio.Event()
-
-    @property
-    def catalog(self) -> Any:
-        return self._folder.catalog
-
-    async def scan(self) -> ScanResult:
-        """Put in force what is good. Never raises; what is wrong stays on its last good version and is said."""
-        async with self._lock:
-            await asyncio.gather(*(files.refresh() for files in self._maps))
-            result = await asyncio.to_thread(self._folder.scan)
-        self.last = result
-        self._metrics.reload_ok.set(1 if result.ok else 0)
-        if result.news:
-            log.info(
-                "playbooks_loaded",
-                in_force=len(result.catalog),
-                loaded=list(result.loaded),
-                kept=[k.name for k in result.kept],
-                removed=list(result.removed),
-            )
-            for problem in result.errors:
-                log.error("playbook_invalid", problem=str(problem))
-        return result
-
-    async def turn(self) -> float:
-        await self.scan()
-        return self._every
-
-    def views(self) -> list[dict[str, Any]]:
-        kept = (
-            {k.name: f"{k.source} is invalid; this is its last good version" for k in self.last.kept}
-            if self.last
-            else {}
-        )
-        return [
-            views.playbook(
-                loaded,
-                mode=highest_mode(loaded.playbook, self._policy).value,
-                problem=kept.get(loaded.playbook.name, ""),
-            )
-            for loaded in self.catalog
-        ]
-
-
-def _folders(config: Config) -> list[Folder]:
-    """Every folder of playbooks: those of the projects, or, where there are none, those of the service."""
-    if config.projects:
-        return [Folder(path, project) for project in config.projects for path in project.playbooks.folders]
-    return [Folder(path, alone=len(config.playbooks.folders) == 1) for path in config.playbooks.folders]
-
-
-def _config_maps(projects: Sequence[Project], clusters: Mapping[str, Cluster]) -> list[ConfigMapFiles]:
-    """The playbooks of projects that are kept in ConfigMaps."""
-    return [
-        ConfigMapFiles(clusters[cluster_of(maps, project)], namespace, maps.labels, project)
-        for project in projects
-        for maps in project.playbooks.config_maps
-        for namespace in maps.namespaces
-    ]
-
-
 class App:
     """One running service. Use `async with App.started(...)`."""
 
@@ -216,7 +75,7 @@ class App:
         self.metrics = metrics or Metrics()
         self.port = 0
         self.core: Core
-        self.playbooks: Playbooks
+        self.playbooks: PlaybooksInForce
         self.service: Service
         self.inbox: Inbox
         self.doctor: Doctor
@@ -260,6 +119,7 @@ class App:
                 silences=out.silences,
                 changes=out.changes,
                 http=out.http,
+                callers=out.callers,
                 reach=out.reach,
             ),
             Settings(
@@ -296,7 +156,7 @@ class App:
         for channel in carriers:
             self.metrics.dead_letters.labels(channel)  # a counter that begins at 1 has not increased
         outbox = Outbox(out.journal, carriers, report=counting.message)
-        self.playbooks = Playbooks(config, core.actions, out.journal, self.metrics, out.clusters)
+        self.playbooks = PlaybooksInForce(config, core.actions, out.journal, self.metrics, out.clusters)
 
         async def refresh(r: Remediation) -> None:
             await core.teller.refresh(r)
@@ -319,6 +179,7 @@ class App:
             glass=core.glass,
             reporter=self._reporter,
             examine=self.doctor.examine,
+            starter=core.starter,
         )
         desk = self._incident_desk()
         handlers: dict[InboxSource, Handler] = {"pagerduty": desk.handle} if desk else {}
@@ -461,6 +322,7 @@ class App:
             "runner": core.runner.run(),
             "intake": for_ever("intake", lambda: take_alerts(core.intake), clock, self._alerts),
             "playbooks": for_ever("playbooks", self.playbooks.turn, clock, self.playbooks.wake),
+            "schedules": for_ever("schedules", core.scheduler.turn, clock),
             "housekeeping": for_ever("housekeeping", keeping.turn, clock),
             "outbox": outbox.run(clock),
             "inbox": self.inbox.run(),
@@ -555,69 +417,3 @@ async def serve(config: Config) -> int:
         await app.stopped.wait()
         log.info("stopping")
     return 0
-
-
-async def connect(config: Config, stack: AsyncExitStack) -> Outside:
-    """The adapters that the configuration asks for. Raises: InvalidConfig, JournalUnavailable."""
-    journal = await asyncio.to_thread(SqlJournal.open_file, config.store.path, queue=config.store.queue)
-    stack.push_async_callback(journal.close)
-    clusters: dict[str, Cluster] = {}
-    for cluster in config.clusters:
-        clusters[cluster.name] = await _cluster(cluster)
-        stack.push_async_callback(clusters[cluster.name].close)
-    reach: dict[str, Reachable] = {}
-    outside = Outside(clusters=clusters, journal=journal, reach=reach)
-    if config.prometheus:
-        outside.queries = PrometheusQueries(_endpoint("Prometheus", config.prometheus))
-        stack.push_async_callback(outside.queries.close)
-    silences: AlertmanagerSilences | None = None
-    if config.alertmanager:
-        outside.silences = silences = AlertmanagerSilences(_endpoint("Alertmanager", config.alertmanager))
-        stack.push_async_callback(silences.close)
-    probe = AiohttpProbe()
-    outside.http = probe
-    stack.push_async_callback(probe.close)
-    if config.slack:
-        chat = SlackChat(config.slack.token.read(), base_url=config.slack.url)
-        outside.chat = outside.slack = reach["Slack"] = chat
-        stack.push_async_callback(chat.close)
-    outside.carriers, closing = connect_channels(config.channels, config.grafana, outside.clock)
-    if config.pagerduty:
-        pagerduty = connect_pagerduty(config.pagerduty, outside.clock, silences)
-        closing += pagerduty.closing
-        outside.pagers, outside.incidents = pagerduty.services, pagerduty.incidents
-        outside.carriers = {**outside.carriers, **pagerduty.carriers}
-        reach |= {f"PagerDuty {name}": pager for name, pager in pagerduty.services.items()}
-    outside.oncall, schedules = connect_oncall(config.pagerduty.api if config.pagerduty else None, config.opsgenie)
-    for close in (*closing, *schedules):
-        stack.push_async_callback(close)
-    if config.change_gate:
-        outside.changes = connect_changes(config.change_gate)
-        stack.push_async_callback(outside.changes.close)
-    if config.tracing:
-        headers = {name: secret.read() for name, secret in config.tracing.headers.items()}
-        outside.tracing = Tracing(config.tracing.endpoint, headers=headers, instance=socket.gethostname())
-        stack.push_async_callback(asyncio.to_thread, outside.tracing.close)
-    return outside
-
-
-async def _cluster(config: ClusterConfig) -> Cluster:
-    if config.kubeconfig is None and not config.in_cluster:
-        raise InvalidConfig(f"clusters[{config.name}]: give kubeconfig, or in_cluster: true in a pod")
-    return await KubernetesCluster.connect(
-        config.name,
-        kubeconfig=None if config.in_cluster else config.kubeconfig,
-        context=config.context,
-        kinds={**KINDS, CONFIG_MAP.kind: CONFIG_MAP},
-    )
-
-
-def _endpoint(name: str, config: EndpointConfig) -> Endpoint:
-    return Endpoint(
-        name=name,
-        url=config.url,
-        bearer=config.bearer.read if config.bearer else None,
-        user=config.basic.username if config.basic else "",
-        password=config.basic.password.read if config.basic else None,
-        headers=dict(config.headers),
-    )

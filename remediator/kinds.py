@@ -38,6 +38,7 @@ _BUILT_IN = (
     Kind("Pod", "v1", "pods"),
     Kind("Service", "v1", "services"),
     Kind("Event", "v1", "events", status=False),
+    Kind("ConfigMap", "v1", "configmaps", status=False),
     Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims"),
     Kind("PersistentVolume", "v1", "persistentvolumes", namespaced=False),
     Kind("Node", "v1", "nodes", namespaced=False),

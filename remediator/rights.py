@@ -7,8 +7,12 @@ from typing import Any
 
 from remediator.config import Config
 from remediator.doctor import Right
-from remediator.playbooks.model import LoadedPlaybook
+from remediator.objects import KINDS
+from remediator.playbooks.model import LoadedPlaybook, TargetSpec
 from remediator.playbooks.projects import Project
+
+MANY_KINDS = 10
+"""An action that declares rights for more kinds than this can act on anything: `patch`, `annotate`."""
 
 
 def needed_rights(
@@ -23,17 +27,35 @@ def needed_rights(
         named = [n for n in project.namespaces if not set(n) & set("*?[")] if project else []
         for step in loaded.playbook.steps:
             if step.action in actions:
+                target = step.target or loaded.playbook.target
+                kind = target.kind if isinstance(target, TargetSpec) else ""
                 for namespace in named or [""]:
-                    yield from _of_action(step.action, actions[step.action], namespace)
+                    yield from _of_action(actions[step.action], kind, namespace)
 
 
-def _of_action(name: str, action: Any, namespace: str) -> Iterator[Right]:
-    if name == "evict_pod":
+def _of_action(action: Any, kind: str, namespace: str) -> Iterator[Right]:
+    """What it declares itself; otherwise a patch of the kind that the playbook names, or of all that it can act on.
+
+    A generic action declares every kind: what matters of that is the one that the playbook names, if it names one.
+    """
+    if action.name == "evict_pod":
         yield Right(verb="create", kind="Pod", subresource="eviction", namespace=namespace)
         return
-    kinds = (*action.kinds, *(("HorizontalPodAutoscaler",) if "hpas" in action.needs else ()))
-    for kind in kinds:
-        yield Right(verb="patch", kind=kind, namespace=namespace)
+    declared = getattr(action, "rights", None)
+    if declared is not None:
+        generic = len({right.kind for right in declared}) > MANY_KINDS
+        for right in declared:
+            if not (generic and kind in KINDS) or right.kind == kind:
+                yield _right(right.verb, right.kind, right.subresource, namespace)
+        return
+    kinds = (kind,) if kind in action.kinds else action.kinds
+    for one in (*kinds, *(("HorizontalPodAutoscaler",) if "hpas" in action.needs else ())):
+        yield _right("patch", one, "", namespace)
+
+
+def _right(verb: str, kind: str, subresource: str, namespace: str) -> Right:
+    where = namespace if KINDS[kind].namespaced else ""
+    return Right(verb=verb, kind=kind, subresource=subresource, namespace=where)
 
 
 def needed_scopes(config: Config, playbooks: Iterable[LoadedPlaybook]) -> dict[str, str]:

@@ -192,14 +192,14 @@ async def test_a_store_that_is_down_is_said() -> None:
 
 
 def _loaded(project: str, *actions: str) -> Any:
-    steps = [SimpleNamespace(action=action) for action in actions]
-    return SimpleNamespace(project=project, playbook=SimpleNamespace(steps=steps))
+    steps = [SimpleNamespace(action=action, target=None) for action in actions]
+    return SimpleNamespace(project=project, playbook=SimpleNamespace(steps=steps, target="from_alert"))
 
 
 def test_rights_of_the_loaded_playbooks() -> None:
     actions = {
-        "scale": SimpleNamespace(kinds=("Deployment",), needs={"hpas"}),
-        "evict_pod": SimpleNamespace(kinds=("Deployment",), needs=set()),
+        "scale": SimpleNamespace(name="scale", kinds=("Deployment",), needs={"hpas"}),
+        "evict_pod": SimpleNamespace(name="evict_pod", kinds=("Deployment",), needs=set()),
     }
     projects: Any = [SimpleNamespace(name="shop", clusters=("c1",), namespaces=("shop", "shop-*"))]
     playbooks = [_loaded("shop", "scale", "", "unknown"), _loaded("shop", "evict_pod")]

@@ -133,7 +133,7 @@ def _group(api_version: str) -> str:
 
 def _tracked_name(obj: Object) -> str:
     ref = ref_of(obj)
-    return f"{_group(str(obj.get('apiVersion', '')))}/{ref.kind}:{ref.namespace}/{ref.name}"
+    return f"{_group(str(obj.get('apiVersion', '')))}/{obj['kind']}:{ref.namespace}/{ref.name}"
 
 
 def _covers(fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:

@@ -7,20 +7,67 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from remediator.actions.base import Action
+from remediator.actions.certificates.renew import RenewCertificate
+from remediator.actions.databases.cnpg_backup import CnpgBackup
+from remediator.actions.databases.cnpg_fence import CnpgFence, CnpgUnfence
+from remediator.actions.databases.cnpg_pitr import CnpgPitr
+from remediator.actions.databases.cnpg_promote import CnpgPromote, CnpgSwitchover
+from remediator.actions.databases.cnpg_restart import CnpgReload, CnpgRestart
+from remediator.actions.databases.cnpg_scale import CnpgScale
+from remediator.actions.databases.kafka import KafkaConnectorRestart, KafkaRebalanceApprove, StrimziRestart
+from remediator.actions.databases.pooler import PoolerPause, PoolerResume, SetPooler
+from remediator.actions.databases.zalando import ZalandoScale
+from remediator.actions.delivery.argo_auto_sync import ArgoResume, ArgoSuspend
+from remediator.actions.delivery.argo_rollback import ArgoRollback
+from remediator.actions.delivery.argo_sync import ArgoRefresh, ArgoSync
+from remediator.actions.delivery.external_secret import ForceSyncSecret
+from remediator.actions.delivery.flux import FluxReconcile, FluxResume, FluxSuspend
+from remediator.actions.generic.apply import Apply
+from remediator.actions.generic.create import Create
+from remediator.actions.generic.metadata import Annotate, Label
+from remediator.actions.generic.patch import Patch
 from remediator.actions.nodes.cordon import Cordon, Uncordon
 from remediator.actions.nodes.drain import Drain
 from remediator.actions.nodes.etcd_snapshot import EtcdSnapshot
 from remediator.actions.nodes.fence_node import FenceNode
 from remediator.actions.nodes.node_command import NodeCommand
 from remediator.actions.nodes.replace_node import ReplaceNode
+from remediator.actions.outside.airflow import (
+    AirflowClearTasks,
+    AirflowPauseDag,
+    AirflowTriggerDag,
+    AirflowUnpauseDag,
+)
+from remediator.actions.outside.exec_in_pod import ExecInPod
+from remediator.actions.outside.heap_dump import HeapDump
+from remediator.actions.outside.http import Http
+from remediator.actions.outside.silence import Silence
+from remediator.actions.sql.run_sql import RunSql
+from remediator.actions.sql.sessions import PgCancel, PgTerminate
 from remediator.actions.storage.expand_pvc import ExpandPvc
 from remediator.actions.storage.longhorn import LonghornBackup, LonghornRestore
 from remediator.actions.storage.velero import VeleroBackup
 from remediator.actions.storage.velero_restore import VeleroRestore
+from remediator.actions.traffic.route_weight import SetRouteWeight
+from remediator.actions.traffic.switch_service import SwitchService
+from remediator.actions.workloads.create_hpa import CreateHpa
+from remediator.actions.workloads.cronjobs import RerunCronJob, ResumeCronJob, SuspendCronJob
+from remediator.actions.workloads.delete_failed_pods import DeleteFailedPods
+from remediator.actions.workloads.delete_finished_jobs import DeleteFinishedJobs
 from remediator.actions.workloads.evict_pod import EvictPod
+from remediator.actions.workloads.hpa_bounds import SetHpaBounds
+from remediator.actions.workloads.pausing import PauseRollout, ResumeRollout
+from remediator.actions.workloads.quiesce import QuiesceNamespace, ResumeNamespace
+from remediator.actions.workloads.restart_job import RestartJob
 from remediator.actions.workloads.rollback import Rollback
 from remediator.actions.workloads.rollout_restart import RolloutRestart
+from remediator.actions.workloads.rollout_undo import RolloutUndo
+from remediator.actions.workloads.rollouts import RolloutAbort, RolloutPromote, RolloutRetry, RolloutsRestart
+from remediator.actions.workloads.run_job import RunJob
 from remediator.actions.workloads.scale import Scale
+from remediator.actions.workloads.set_image import SetImage
+from remediator.actions.workloads.set_resources import SetResources
+from remediator.actions.workloads.strategy import SetHistoryLimit, SetStrategy
 from remediator.errors import InvalidConfig
 
 GROUP = "remediator.actions"
@@ -43,6 +90,72 @@ BUILT_IN: tuple[type[Action[Any]], ...] = (
     LonghornRestore,
     VeleroBackup,
     VeleroRestore,
+    ArgoRefresh,
+    ArgoSync,
+    ArgoRollback,
+    ArgoSuspend,
+    ArgoResume,
+    FluxReconcile,
+    FluxSuspend,
+    FluxResume,
+    ForceSyncSecret,
+    RenewCertificate,
+    SetRouteWeight,
+    SwitchService,
+    Annotate,
+    Label,
+    Patch,
+    Create,
+    Apply,
+    SetImage,
+    SetResources,
+    SetStrategy,
+    SetHistoryLimit,
+    PauseRollout,
+    ResumeRollout,
+    CreateHpa,
+    SetHpaBounds,
+    DeleteFailedPods,
+    DeleteFinishedJobs,
+    SuspendCronJob,
+    ResumeCronJob,
+    RerunCronJob,
+    RestartJob,
+    RunJob,
+    QuiesceNamespace,
+    ResumeNamespace,
+    RolloutAbort,
+    RolloutRetry,
+    RolloutPromote,
+    RolloutsRestart,
+    RolloutUndo,
+    ExecInPod,
+    HeapDump,
+    Http,
+    AirflowClearTasks,
+    AirflowTriggerDag,
+    AirflowPauseDag,
+    AirflowUnpauseDag,
+    Silence,
+    RunSql,
+    PgCancel,
+    PgTerminate,
+    CnpgPromote,
+    CnpgSwitchover,
+    CnpgScale,
+    CnpgRestart,
+    CnpgReload,
+    CnpgFence,
+    CnpgUnfence,
+    CnpgBackup,
+    CnpgPitr,
+    SetPooler,
+    PoolerPause,
+    PoolerResume,
+    ZalandoScale,
+    StrimziRestart,
+    KafkaConnectorRestart,
+    KafkaRebalanceApprove,
 )
 """Here and not in our own entry points, so that a checkout works without installed metadata."""
 

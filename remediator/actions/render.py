@@ -62,10 +62,23 @@ def generated_id(remediation_id: str, started_at: datetime, step: int) -> str:
 
 
 def resolved(effect: Effect, generated: str) -> Effect:
-    """The effect with GENERATED_ID filled into the name of what it creates, or of what was created before."""
+    """The effect with GENERATED_ID filled in: the name of what it creates or of what was created before, and all that
+    a call says, so that its inverse still names the same thing in another step."""
+    if isinstance(effect, Call):
+        return replace(effect, request=_named(effect.request, generated), inverse=_named(effect.inverse, generated))
     if isinstance(effect, Patch | Create) and GENERATED_ID in effect.ref.name:
         return replace(effect, ref=replace(effect.ref, name=effect.ref.name.replace(GENERATED_ID, generated)))
     return effect
+
+
+def _named(value: JSON, generated: str) -> JSON:
+    if isinstance(value, str):
+        return value.replace(GENERATED_ID, generated)
+    if isinstance(value, Mapping):
+        return {key: _named(item, generated) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_named(item, generated) for item in value]
+    return value
 
 
 def render(
@@ -134,6 +147,8 @@ def still_before(effect: Effect, looked: Object | None) -> str | None:
             for path, value in effect.holds:
                 if value_at(looked, path) != value:
                     return f"{dotted(path)} is {brief(value_at(looked, path))} now, the plan saw {brief(value)}"
+        case _:
+            pass
     return None
 
 
@@ -164,9 +179,10 @@ def _patched_back(effect: Patch, answer: Object) -> Patch:
     changes = tuple(
         FieldChange(path=change.path, before=value_at(answer, change.path), after=change.before)
         for change in effect.changes
-        if value_at(answer, change.path) != change.before
+        # What was only held fast stays with it: an undo must find that as well.
+        if value_at(answer, change.path) != change.before or change.before == change.after
     )
-    if not changes:
+    if all(change.before == change.after for change in changes):
         raise NotPossible(f"{effect.ref}: already as it was before, nothing to undo")
     return replace(effect, uid=uid_of(answer), changes=changes, undoable=False, made_here=False)
 
@@ -353,8 +369,9 @@ def _indexed(path: tuple[str, ...], looked: Object) -> tuple[str, ...]:
     """The path with every item as its index; `-`, the end of the list, for an item that is to be added."""
     parts: list[str] = []
     for number, part in enumerate(path):
-        if through_list((part,)):
-            index = index_of(value_at(looked, path[:number]), part)
+        inside = value_at(looked, path[:number])
+        if through_list((part,)) and not isinstance(inside, Mapping):
+            index = index_of(inside, part)
             parts.append("-" if index is None else str(index))
         else:
             parts.append(part)

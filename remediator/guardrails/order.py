@@ -39,7 +39,7 @@ from remediator.guardrails import (
     storm,
     windows,
 )
-from remediator.guardrails.answers import cannot_see
+from remediator.guardrails.answers import cannot_see, not_applicable
 from remediator.guardrails.facts import Facts
 from remediator.guardrails.verdict import Answer, Verdict
 
@@ -108,6 +108,26 @@ ORDER: tuple[Guard, ...] = _guards(
     in_flight,
 )
 
+OF_CHANGES = frozenset(
+    module.NAME
+    for module in (
+        max_targets,
+        protect,
+        overload,
+        notify_first,
+        failover_fence,
+        rollout_in_progress,
+        min_available,
+        min_healthy,
+        disruption_budget,
+        failure_domain,
+        last_good_revision,
+        ownership,
+    )
+)
+"""They look at what would be changed, so a playbook that only asks people is none of their business. Any other one
+without a target is: there they deny."""
+
 FACTS = "facts"
 """Stands for a fact that could not be read and that no guardrail claims: it holds all the same."""
 
@@ -131,6 +151,8 @@ def _dated(guard: Guard, facts: Facts, verdict: Verdict) -> Verdict:
 
 
 def _ask(guard: Guard, facts: Facts) -> Verdict:
+    if guard.name in OF_CHANGES and facts.playbook.is_checklist and not facts.targets:
+        return not_applicable(guard.name, "nothing is changed: every step is a question to people")
     for name in sorted(guard.reads & facts.unknown.keys()):
         return cannot_see(guard.name, name, facts.unknown[name])
     try:

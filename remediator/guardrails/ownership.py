@@ -7,6 +7,7 @@ date is in nobody's Git. An autoscaler owns the replicas, an operator owns every
 from __future__ import annotations
 
 from remediator.actions.change import FieldChange, Patch
+from remediator.actions.delivery.commands import COMMANDS
 from remediator.actions.owners import git_owner, git_sets, helm_release, hpas_of, managers_of, operator_of
 from remediator.actions.render import dotted
 from remediator.actions.workloads.rollout_restart import RESTART_PATH
@@ -56,6 +57,8 @@ def _field(facts: Facts, target: TargetFacts, obj: Object, change: FieldChange) 
                 NAME, facts, f"{ref_of(obj)} is made by {operator}, which may take the restart back", owner=operator
             )
         return passes(NAME, "a restart date belongs to nobody", field=dotted(path))
+    if path in COMMANDS:
+        return passes(NAME, "a request to an operator belongs to nobody", field=dotted(path))
     if operator and path[:2] != ANNOTATIONS:
         return _owned(operator, path)
     if path == REPLICAS_PATH:

@@ -6,10 +6,11 @@ name one object in them, but never reach one by a template. The annotation is th
 
 from __future__ import annotations
 
+from remediator.actions.change import Delete, Evict, object_of
 from remediator.guardrails.answers import cannot_see, denies, gravest_of, passes
 from remediator.guardrails.facts import Facts, TargetFacts
 from remediator.guardrails.verdict import Verdict
-from remediator.objects import Object, annotations_of, ref_of
+from remediator.objects import Object, annotations_of, ref_of, uid_of
 
 NAME = "protect"
 READS = frozenset({"targets"})
@@ -28,8 +29,10 @@ def is_protected(obj: Object) -> bool:
 
 
 def _one(facts: Facts, target: TargetFacts) -> Verdict:
-    patched = {effect.ref for effect in target.change.effects if effect.kind == "patch"}
-    written = (hpa for hpa in target.view.hpas if ref_of(hpa) in patched)
+    refs = {ref for effect in target.change.effects if (ref := object_of(effect)) is not None}
+    pods = {effect.pod.uid for effect in target.change.effects if isinstance(effect, Evict | Delete)}
+    known = (*target.view.objects(), *target.view.pods)
+    written = (obj for obj in known if ref_of(obj) in refs or uid_of(obj) in pods)
     for obj in (target.view.target, target.view.namespace, *written):
         if obj is not None and is_protected(obj):
             return denies(NAME, f"{ref_of(obj)} carries {PROTECT_ANNOTATION}", "its owner may remove the annotation")
@@ -37,10 +40,19 @@ def _one(facts: Facts, target: TargetFacts) -> Verdict:
         why = target.view.unreadable["namespace"]
         return cannot_see(NAME, f"whether namespace {target.ref.namespace} is protected", why)
     namespaces = {ref.name if ref.kind == "Namespace" else ref.namespace for ref in (target.ref, target.root)}
+    reached = {ref.namespace for ref in refs if ref != target.ref}
+    if target.ref.kind == "Namespace" and (inside := sorted(reached & facts.protected_namespaces)):
+        return denies(
+            NAME,
+            f"namespace {inside[0]} is protected, and this reaches whatever is in it",
+            "a playbook may name single objects of it in target: {kind, namespace, name}",
+            namespace=inside[0],
+        )
+    namespaces |= reached
     protected = sorted(namespaces & facts.protected_namespaces)
     if not protected:
         return passes(NAME, "not protected")
-    if target.named:
+    if target.named and set(protected) <= {target.ref.namespace, target.ref.name}:
         return passes(NAME, f"namespace {protected[0]} is protected, and the playbook names {target.ref}")
     return denies(
         NAME,

@@ -15,6 +15,7 @@ from remediator.guardrails.facts import Facts, TargetFacts
 from remediator.guardrails.verdict import Verdict
 from remediator.objects import WORKLOADS
 
+PAUSED_PATH = ("spec", "paused")
 NAME = "rollout_in_progress"
 READS = frozenset({"targets", "runs"})
 
@@ -28,6 +29,8 @@ def _one(facts: Facts, target: TargetFacts) -> Verdict:
     if target.view.ref.kind not in WORKLOADS:
         return not_applicable(NAME, f"{target.view.ref} has no rollout")
     workload = read_workload(target.view.target)
+    if _only_pauses(target):
+        return passes(NAME, "pauses or resumes the rollout itself")
     if workload.paused:
         return denies(NAME, f"{workload.ref} is paused (spec.paused)", "somebody has to resume it")
     if not rollout_unfinished(workload):
@@ -53,6 +56,11 @@ def _progress(view: View, workload: Workload) -> str:
         rollout_state(view), "a rollout is in progress"
     )
     return f"{state} ({workload.updated} of {workload.desired} updated)"
+
+
+def _only_pauses(target: TargetFacts) -> bool:
+    effects = target.change.effects
+    return bool(effects) and all(isinstance(e, Patch) and {c.path for c in e.changes} == {PAUSED_PATH} for e in effects)
 
 
 def _rolls_back(target: TargetFacts) -> bool:

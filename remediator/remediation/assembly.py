@@ -40,7 +40,9 @@ from remediator.remediation.picturing import Pictures
 from remediator.remediation.planner import Planner
 from remediator.remediation.proposing import Proposer
 from remediator.remediation.runner import LEASE, Runner
+from remediator.remediation.schedules import Scheduler
 from remediator.remediation.scopes import Scopes
+from remediator.remediation.starting import Starter
 from remediator.remediation.storm_reading import StormReader
 from remediator.remediation.storms import Storms
 from remediator.remediation.telling import Teller
@@ -104,6 +106,8 @@ class Core:
     settings: Settings
     runner: Runner
     intake: Intake
+    starter: Starter
+    scheduler: Scheduler
     planner: Planner
     chooser: Chooser
     verifier: Verifier
@@ -143,6 +147,7 @@ def assemble(
         scopes=scopes,
         labels=settings.metric_labels,
         clock=ports.clock,
+        callers=ports.callers,
     )
     clock_watch = ClockWatch(ports.clusters, ports.clock)
     facts = FactReader(
@@ -268,11 +273,17 @@ def assemble(
         tell=teller,
     )
     runner.take_alerts = intake.take_all
+    starter = Starter(
+        journal=ports.journal, catalog=catalog, chooser=chooser, clock=ports.clock, new_id=ids, poke=runner.poke
+    )
+    scheduler = Scheduler(journal=ports.journal, catalog=catalog, starter=starter, clock=ports.clock, poke=runner.poke)
     return Core(
         ports=ports,
         settings=settings,
         runner=runner,
         intake=intake,
+        starter=starter,
+        scheduler=scheduler,
         planner=planner,
         chooser=chooser,
         verifier=verifier,

@@ -11,15 +11,15 @@ from remediator.objects import WORKLOADS, Object, ObjectRef, uid_of
 from remediator.people.graph import Graph, Mark
 from remediator.playbooks.model import Check
 from remediator.playbooks.templates import expander
-from remediator.ports import Clock, Cluster, Queries
+from remediator.ports import Callers, Clock, Cluster, Queries
 from remediator.remediation.checks.base import CheckContext, CheckTarget, HttpProbe, MetricLabels, no_templates
-from remediator.remediation.conditions import final_verify, verify_of
+from remediator.remediation.conditions import BY_WORD, CONFIRMED, final_verify, verify_of
 from remediator.remediation.events import GateSampled, Watched
 from remediator.remediation.evidence import Evidence, collect_all
 from remediator.remediation.graphs import measure, wanted_graphs
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.judge import is_worse
-from remediator.remediation.samples import SampleSet
+from remediator.remediation.samples import CheckSample, SampleSet
 from remediator.remediation.scopes import Scopes
 from remediator.remediation.state import Remediation
 from remediator.remediation.verify import sample_all, templates_of
@@ -41,8 +41,10 @@ class Verifier:
         scopes: Scopes,
         labels: MetricLabels,
         clock: Clock,
+        callers: Callers | None = None,
     ) -> None:
         self._clusters = clusters
+        self._callers = callers or {}
         self._journal = journal
         self._queries = queries
         self._http = http
@@ -61,6 +63,8 @@ class Verifier:
 
     async def sample(self, r: Remediation) -> SampleSet:
         """The checks of the present phase, once. Raises: JournalUnavailable."""
+        if verify_of(r) is BY_WORD:
+            return confirmed(r, self._clock.now())
         records = await self._journal.alerts(r.alerts)
         checks = verify_of(r).checks
         view = await self._view_for(r, checks)
@@ -129,8 +133,9 @@ class Verifier:
         return Watched(quiet_since=since, resolved=True) if since is not None else None
 
     async def quiet_since(self, r: Remediation, records: Sequence[AlertRecord]) -> datetime | None:
-        """Since when every alert is proven absent by a live Prometheus; None = firing, or not proven."""
-        if self._queries is None or not records:
+        """Since when every alert is proven absent by a live Prometheus; None = firing, or not proven. What began without
+        one is not over because alerts that joined it are."""
+        if self._queries is None or not records or r.cause:
             return None
         context = self._context(r, records, self._targets(r), since=None)
         found = (await sample_all((QUIET,), context)).checks[0]
@@ -172,9 +177,22 @@ class Verifier:
             now=now,
             queries=self._queries,
             http=self._http,
+            callers=self._callers.get(r.cluster, {}),
             alerts=tuple(a.alert for a in records),
             since=since,
             render=expander(scope) if scope else no_templates,
             labels=self._labels,
             objects=objects or {},
         )
+
+
+def confirmed(r: Remediation, now: datetime) -> SampleSet:
+    """What people have said of a checklist: good when each of its questions was answered."""
+    assert r.spec is not None
+    answered = {c.step: c.who for c in r.confirmed}
+    people = ", ".join(dict.fromkeys(name for names in answered.values() for name in names))
+    total = len(r.spec.steps)
+    detail = f"{len(answered)} of {total} confirmed" + (f" by {people}" if people else "")
+    good = len(answered) == total
+    check = CheckSample(check=CONFIRMED.kind, answer="good" if good else "unknown", detail=detail, taken_at=now)
+    return SampleSet(taken_at=now, checks=(check,), available=None)

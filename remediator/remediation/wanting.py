@@ -1,4 +1,4 @@
-"""Reads what an action wants to know besides its target, all at once. An answer that is missing is named, never empty."""
+"""Reads what an action wants to know besides its target, all at once. What is missing is named, never empty."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ import pytest
 
 from remediator.actions.base import Params
 from remediator.actions.change import Change
-from remediator.actions.registry import GROUP, load_actions
+from remediator.actions.registry import BUILT_IN, GROUP, load_actions
 from remediator.errors import InvalidConfig
+from remediator.objects import KINDS, WORKLOADS
 
 
 class Ours:
@@ -47,12 +48,18 @@ def entry(name: str, attribute: str) -> EntryPoint:
 
 
 def test_built_in_actions():
-    assert set(load_actions([])) == {"rollout_restart", "evict_pod", "scale", "rollback"}
-    for name, action in load_actions([]).items():
+    actions = load_actions([])
+    assert {"rollout_restart", "evict_pod", "scale", "rollback"} <= set(actions)
+    assert len(actions) == len(BUILT_IN)
+    for name, action in actions.items():
         assert action.name == name
         assert issubclass(action.params, Params)
-        assert action.disruptive
-        assert "pdbs" in action.needs
+        assert set(action.kinds) <= set(KINDS)
+        for right in getattr(action, "rights", ()):
+            assert right.kind in KINDS, (name, right)
+        # A job of its own takes no copy of the workload that it is about.
+        if action.disruptive and set(action.kinds) & set(WORKLOADS) and name != "run_job":
+            assert "pdbs" in action.needs, name
 
 
 def test_installed_packages_are_asked():

@@ -259,6 +259,7 @@ def test_inverse_expects_what_the_server_answered_not_what_we_sent():
     effect = patch(looked, FieldChange(("spec", "replicas"), 3, 9))
     answer = merge_patch(looked, {"spec": {"replicas": 7}})
     undo = inverse(effect, answer)
+    assert isinstance(undo, Patch)
     assert undo.changes == (FieldChange(("spec", "replicas"), 7, 3),)
     assert still_before(undo, answer) is None
     assert not undo.undoable

@@ -14,6 +14,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from remediator import app
+from remediator.connecting import Outside
+from remediator.connecting import connect as real_connect
 from remediator.config import Config
 from remediator.errors import Uncertain
 from remediator.objects import Object
@@ -105,15 +107,14 @@ def send_late(request: WriteRequest, config: Config) -> None:
     )
 
 
-async def connect(config: Config, stack: AsyncExitStack) -> app.Outside:
+async def connect(config: Config, stack: AsyncExitStack) -> Outside:
     outside = await real_connect(config, stack)
     outside.journal = CrashingJournal(outside.journal)  # type: ignore[assignment]
     outside.clusters = {name: CrashingCluster(c, config) for name, c in outside.clusters.items()}
     return outside
 
 
-real_connect = app.connect
-app.connect = connect
+app.connect = connect  # type: ignore[attr-defined]
 
 if __name__ == "__main__":
     from remediator.__main__ import main

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from remediator import app
+from remediator.connecting import Outside
+from remediator.connecting import connect as real_connect
 from remediator.config import Config
 from remediator.objects import ObjectRef
 
@@ -78,7 +80,7 @@ class StoppingCluster:
         return await self._real.get(ref)
 
 
-async def connect(config: Config, stack: AsyncExitStack) -> app.Outside:
+async def connect(config: Config, stack: AsyncExitStack) -> Outside:
     outside = await real_connect(config, stack)
     journal = StoppingJournal(outside.journal)
     outside.journal = journal  # type: ignore[assignment]
@@ -86,8 +88,7 @@ async def connect(config: Config, stack: AsyncExitStack) -> app.Outside:
     return outside
 
 
-real_connect = app.connect
-app.connect = connect
+app.connect = connect  # type: ignore[attr-defined]
 
 if __name__ == "__main__":
     from remediator.__main__ import main

@@ -26,7 +26,7 @@ from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.loader import load_playbook
 from remediator.playbooks.model import LoadedPlaybook, Mode
 from remediator.playbooks.projects import Project
-from remediator.ports import ChangeRecords, Queries, Reachable, Silences
+from remediator.ports import Caller, ChangeRecords, Queries, Reachable, Silences
 from remediator.remediation.assembly import Core, Ports, Settings, assemble
 from remediator.remediation.checks.registry import CHECKS
 from remediator.remediation.draft import Decision
@@ -106,6 +106,7 @@ class World:
         calendars: KnownCalendars | None = None,
         notes: IncidentNotes | None = None,
         settings: Mapping[str, Any] | None = None,
+        callers: Mapping[str, Caller] | None = None,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.cluster = cluster or SimulatedCluster("c1", self.clock)
@@ -129,6 +130,7 @@ class World:
                 silences=silences,
                 reach=reach or {},
                 changes=changes,
+                callers={"c1": callers or {}},
             ),
             Settings(
                 **{"routes": ROUTES, "notes": notes, **(settings or {})},

@@ -13,6 +13,7 @@ authorisation header. Two things we replace:
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import ssl
@@ -103,15 +104,6 @@ class NotUpgraded(Exception):
         self.reply = reply
 
 
-async def _refusal(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """aiohttp throws the body of a refused handshake away (it says why), and would follow a redirect."""
-    response = await send(request)
-    if response.status != 101:
-        async with response:
-            raise NotUpgraded(Reply(response.status, response.headers, await response.read()))
-    return response
-
-
 class _HttpClient:
     """What ApiClient sends its requests with, in place of its own `request`: the same signature, our rules."""
 
@@ -150,31 +142,45 @@ class _HttpClient:
             server_hostname=self._server_hostname,
         )
 
+    @asynccontextmanager
     async def websocket(
         self, url: str, *, headers: Mapping[str, str], protocols: Sequence[str], limits: aiohttp.ClientTimeout
-    ) -> tuple[aiohttp.ClientSession, aiohttp.ClientWebSocketResponse]:
-        """A session of its own on our connections, to be closed with the socket. Raises: NotUpgraded."""
-        session = aiohttp.ClientSession(
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A websocket on our connections. Raises: NotUpgraded."""
+        wires: list[asyncio.Transport] = []
+
+        async def refusal(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+            """aiohttp throws the body of a refused handshake away (it says why), and would follow a redirect."""
+            response = await send(request)
+            if response.status != 101:
+                async with response:
+                    raise NotUpgraded(Reply(response.status, response.headers, await response.read()))
+            if response.connection is not None and response.connection.transport is not None:
+                wires.append(response.connection.transport)
+            return response
+
+        async with aiohttp.ClientSession(
             connector=self._session.connector,
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=limits,
-            middlewares=(_refusal,),
-        )
-        session._retry_connection = False  # a handshake is a GET, and starts a program
-        try:
-            socket = await session.ws_connect(
-                url,
-                protocols=protocols,
-                headers=headers,
-                proxy=self._proxy,
-                server_hostname=self._server_hostname,
-                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-            )
-        except BaseException:
-            await session.close()
-            raise
-        return session, socket
+            middlewares=(refusal,),
+        ) as session:
+            session._retry_connection = False  # a handshake is a GET, and starts a program
+            try:
+                async with session.ws_connect(
+                    url,
+                    protocols=protocols,
+                    headers=headers,
+                    proxy=self._proxy,
+                    server_hostname=self._server_hostname,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                ) as socket:
+                    yield socket
+            finally:
+                for wire in wires:
+                    wire.abort()  # a server that is busy with a program would keep a TLS connection closing for long
+                await asyncio.sleep(0)
 
     async def close(self) -> None:
         await self._session.close()
@@ -248,12 +254,8 @@ class Transport:
             total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s), sock_connect=min(CONNECT_TIMEOUT_S, timeout_s)
         )
         url = f"{self._configuration.host}{call.path}?{urlencode(call.query)}"
-        session, socket = await self._http.websocket(url, headers=headers, protocols=protocols, limits=limits)
-        try:
+        async with self._http.websocket(url, headers=headers, protocols=protocols, limits=limits) as socket:
             yield socket
-        finally:
-            await socket.close()
-            await session.close()
 
     @asynccontextmanager
     async def _response(self, call: Call, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:

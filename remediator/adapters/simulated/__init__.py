@@ -22,6 +22,7 @@ from remediator.adapters.simulated.behaviour import (
     Timing,
     by_tag,
 )
+from remediator.adapters.simulated.callers import SimulatedCaller
 from remediator.adapters.simulated.clock import VirtualClock
 from remediator.adapters.simulated.cluster import AuditEntry, SimulatedCluster
 from remediator.adapters.simulated.faults import (
@@ -56,6 +57,7 @@ __all__ = [
     "RandomFaults",
     "Reject",
     "Script",
+    "SimulatedCaller",
     "SimulatedCluster",
     "SimulatedQueries",
     "Stale",

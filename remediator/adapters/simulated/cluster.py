@@ -59,6 +59,7 @@ class AuditEntry:
     before: Object | None = None
     after: Object | None = None
     """The object around it; `after` None = it is gone."""
+    subresource: str = ""
 
 
 class SimulatedCluster:
@@ -254,8 +255,8 @@ class SimulatedCluster:
         answer = api.handle(self._world, request, dry_run=dry_run)
         if not dry_run and b'"dryRun"' not in request.body and request.ref.kind != "Event":  # messages, no effects
             after = self._world.store.at(request.ref)
-            entry = AuditEntry(self._agenda.now(), request.verb, request.ref, request.body, late, before, after)
-            self.audit.append(entry)
+            now, part = self._agenda.now(), request.subresource
+            self.audit.append(AuditEntry(now, request.verb, request.ref, request.body, late, before, after, part))
         return dict(border(answer))
 
     def _land(self, request: WriteRequest, dry_run: bool) -> None:
@@ -331,6 +332,27 @@ class SimulatedCluster:
         if obj is None:
             raise KeyError(str(ref))
         self._world.set_status(obj, {**(obj.get("status") or {}), **border(fields)})
+
+    def replace_status(self, ref: ObjectRef, status: Mapping[str, Any]) -> None:
+        """The same, whole: what is not given is gone."""
+        self._agenda.catch_up()
+        obj = self._world.store.at(ref)
+        if obj is None:
+            raise KeyError(str(ref))
+        self._world.set_status(obj, border(dict(status)))
+
+    def backdate(self, ref: ObjectRef, created: str) -> None:
+        """An object is older than it could become here; `created` as objects carry it."""
+        self._agenda.catch_up()
+        obj = self._world.store.at(ref)
+        if obj is None:
+            raise KeyError(str(ref))
+        self._world.store.put({**obj, "metadata": {**obj["metadata"], "creationTimestamp": created}})
+
+    def listen(self, listener: Callable[[Object | None, Object | None], None]) -> None:
+        """Tell of every change from now on: the object before and after it, None where there is none. The listener
+        must not change anything at once."""
+        self._world.store.listeners.append(lambda change: listener(border(change.before), border(change.after)))
 
     def peek(self, ref: ObjectRef) -> Object | None:
         """An object, without the port's faults and permissions."""

@@ -93,6 +93,7 @@ PROGRAMS: tuple[Program, ...] = (
     ),
     Program("kube-state-metrics", "k8s.io/kube-state-metrics/v2"),
     Program("helm", "helm.sh/helm/v3/cmd/helm"),
+    Program("logql", "."),
 )
 
 

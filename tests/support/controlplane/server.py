@@ -23,6 +23,8 @@ ZONES = ("a", "b", "c")
 TEST_USERS = 20
 # Names under which Kubernetes' own parts act; audit.SYSTEM_USERS leaves them out of what counts as an effect.
 _COMPONENTS = ("system:kube-controller-manager", "system:kube-scheduler", "kwok", "kube-state-metrics")
+RUNS_PROGRAMS = "runs-programs"
+"""A container of this name runs what is asked of it by exec, as a process of this machine; all others refuse."""
 _LOG_TIMESTAMP = "2025-06-01T10:00:00.000000000Z"
 
 
@@ -294,6 +296,12 @@ class ControlPlane:
             "metadata": {"name": "default"},
             "spec": everywhere,
         }
+        programs = {
+            "apiVersion": "kwok.x-k8s.io/v1alpha1",
+            "kind": "ClusterExec",
+            "metadata": {"name": "default"},
+            "spec": {"execs": [{"containers": [RUNS_PROGRAMS], "local": {}}], "selector": {}},
+        }
         certificates = self.directory / "certificates"
         flags = {
             "kubeconfig": str(self.component_kubeconfig("kwok")),
@@ -308,6 +316,7 @@ class ControlPlane:
             "enable-crds": "Logs",
         }
         configs = [str(SOURCES / "stages.yaml"), str(self._write_json("cluster-logs.json", default_log))]
+        configs.append(str(self._write_json("cluster-exec.json", programs)))
         self._serve("kwok", [*argv, *_flags(flags), *(f"--config={path}" for path in configs)])
 
     def _create_nodes(self) -> None:

@@ -1,0 +1,1 @@
+"""Actions that tell delivery tools what to do: Argo CD, Flux, External Secrets."""

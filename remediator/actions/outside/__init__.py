@@ -1,0 +1,1 @@
+"""Actions on something outside the Kubernetes API: programs in containers, HTTP endpoints, Airflow, Alertmanager."""

@@ -1,0 +1,1 @@
+"""Databases behind a Kubernetes object: maintenance, and ending sessions that hold others up."""

@@ -1,0 +1,1 @@
+"""Actions on volumes and their backups: growing a claim, Longhorn, Velero."""

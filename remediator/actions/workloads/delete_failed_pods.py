@@ -1,0 +1,130 @@
+"""`delete_failed_pods`: take away what is left of pods that have failed, in one namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+from pydantic import AwareDatetime, Field, field_validator
+
+from remediator.actions.base import Params, Right
+from remediator.actions.change import Change, NotPossible, Remove
+from remediator.actions.pods import pod_is_leaving
+from remediator.actions.times import format_time, parse_time
+from remediator.actions.view import ListOf, View, Wanted
+from remediator.actions.workloads.looking import (
+    count,
+    is_protected,
+    kept_as_proof,
+    listed,
+    namespace_name,
+    refuse_leaving,
+)
+from remediator.objects import Object, controller_of, dig, ref_of, uid_of
+from remediator.playbooks.durations import format_duration
+from remediator.playbooks.fields import Duration
+
+LEAST_AGE = timedelta(minutes=10)
+"""Younger ones are what somebody is looking at right now."""
+
+
+class DeleteFailedPodsParams(Params):
+    """At most `max` pods that failed longer than `older_than` ago, oldest first.
+
+    Pods of Jobs are their Job's proof and go with it, unless `of_jobs`. `before` is filled in at the first plan: the
+    moment that `older_than` means.
+    """
+
+    older_than: Duration = timedelta(hours=1)
+    max: int = Field(ge=1, le=200)
+    of_jobs: bool = False
+    before: AwareDatetime | None = None
+
+    @field_validator("older_than")
+    @classmethod
+    def _not_too_young(cls, value: timedelta) -> timedelta:
+        if value < LEAST_AGE:
+            raise ValueError(f"{format_duration(value)} is too young: give {format_duration(LEAST_AGE)} or more")
+        return value
+
+
+class DeleteFailedPods:
+    """Nothing brings them back. Each is left alone that is not Failed any more at the last look."""
+
+    name = "delete_failed_pods"
+    kinds: tuple[str, ...] = ("Namespace",)
+    needs: frozenset[str] = frozenset()
+    disruptive = False
+    rights = (Right("list", "Pod"), Right("delete", "Pod"))
+    params = DeleteFailedPodsParams
+
+    def wants(self, params: DeleteFailedPodsParams, view: View) -> Mapping[str, Wanted]:
+        return {"pods": ListOf(kind="Pod", namespace=namespace_name(view), fields="status.phase=Failed")}
+
+    def resolve(self, params: DeleteFailedPodsParams, view: View) -> DeleteFailedPodsParams:
+        """With the moment instead of the age, so that the pods of a plan do not become more while it waits."""
+        return params if params.before else params.model_copy(update={"before": view.read_at - params.older_than})
+
+    def plan(self, params: DeleteFailedPodsParams, view: View) -> Change:
+        """Raises: NotPossible when there is nothing to delete."""
+        refuse_leaving(view)
+        before = params.before or view.read_at - params.older_than
+        failed = [pod for pod in listed(view, "pods") if dig(pod, "status", "phase") == "Failed"]
+        left = [_why_left(pod, params, view.read_at) for pod in failed]
+        fitting = [(failed_at(pod), ref_of(pod), pod) for pod, why in zip(failed, left, strict=True) if not why]
+        old = sorted(((at, ref, pod) for at, ref, pod in fitting if at < before), key=lambda item: item[:2])
+        if not old:
+            raise NotPossible(
+                f"{view.ref} has no failed pod to delete: {len(failed)} are there, {len(fitting)} of them may go, "
+                f"none failed before {format_time(before)}"
+            )
+        chosen = old[: params.max]
+        return Change(
+            effects=tuple(
+                Remove(ref=ref, uid=uid_of(pod), holds=((("status", "phase"), "Failed"),)) for _, ref, pod in chosen
+            ),
+            summary=f"delete {len(chosen)} of {count(len(failed), 'failed pod')}, those before {format_time(before)}",
+            notes=("their logs go with them, and cannot be brought back", *_left_alone([why for why in left if why])),
+        )
+
+
+def failed_at(pod: Object) -> datetime:
+    """When it ended: the latest time that its containers and conditions tell, otherwise its creation.
+
+    An evicted pod has no container status, only conditions; one that no kubelet ever saw has only its creation.
+    """
+    return max(_times(pod))
+
+
+def _times(pod: Object) -> Iterator[datetime]:
+    yield parse_time(pod["metadata"]["creationTimestamp"])
+    if started := dig(pod, "status", "startTime"):
+        yield parse_time(started)
+    for status in dig(pod, "status", "containerStatuses") or ():
+        if finished := dig(status, "state", "terminated", "finishedAt"):
+            yield parse_time(finished)
+    for condition in dig(pod, "status", "conditions") or ():
+        if moved := condition.get("lastTransitionTime"):
+            yield parse_time(moved)
+
+
+def _why_left(pod: Object, params: DeleteFailedPodsParams, now: datetime) -> str:
+    """Why this one is not deleted, for people; empty when it may be."""
+    owner = controller_of(pod)
+    if pod_is_leaving(pod):
+        return "going away already"
+    if is_protected(pod):
+        return "protected"
+    if kept_as_proof(pod, now):
+        return "made by a remediation"
+    if owner is None:
+        return "without a controller, so nobody could make it again"
+    if owner.get("kind") == "Node":
+        return "static, so the kubelet keeps it"
+    if owner.get("kind") == "Job" and not params.of_jobs:
+        return "of a Job"
+    return ""
+
+
+def _left_alone(reasons: list[str]) -> tuple[str, ...]:
+    return tuple(f"left alone: {count(reasons.count(why), 'pod')} {why}" for why in dict.fromkeys(reasons))
