@@ -31,8 +31,9 @@ from bench.post_to_effect import bare_calls
 from remediator.adapters.simulated import SimulatedCluster
 from remediator.adapters.slack import SlackChat
 from remediator.adapters.sql.journal import SqlJournal
-from remediator.app import App, Outside
+from remediator.app import App
 from remediator.config import Config
+from remediator.connecting import Outside
 from remediator.demo.incidents import post_webhook
 from remediator.demo.world import FastClock
 from remediator.http.slack import PATH

@@ -21,6 +21,7 @@ from remediator.channel_config import ChangeGate, Channel, ChannelName, GrafanaC
 from remediator.errors import InvalidConfig
 from remediator.freeze_calendars import unknown_calendars
 from remediator.guardrails.policy import Policy
+from remediator.outside import OutsideSettings
 from remediator.people.approval_settings import ApprovalSettings, Opsgenie
 from remediator.people.digests import Digest
 from remediator.people.directory import Directory, PersonSpec, unknown_tokens
@@ -180,6 +181,8 @@ class Config(Section):
     kubernetes_events: bool = True
     grafana: GrafanaConfig | None = None
     tracing: TracingConfig | None = None
+    outside: OutsideSettings = OutsideSettings()
+    """What actions may talk to besides the Kubernetes API."""
     playbooks: Playbooks = Playbooks()
     projects: tuple[Project, ...] = ()
     policy: Policy = Policy()

@@ -48,7 +48,7 @@ class Counting:
         if isinstance(event, Acted) and decision.before.plan is not None:
             step = decision.before.plan.steps[decision.before.step]
             self._metrics.effects.labels("undo" if decision.before.undoing else step.action, event.answer).inc()
-            if event.answer == "done" and len(r.done) == 1:
+            if event.answer == "done" and len(r.done) == 1 and not r.cause:
                 self._metrics.alert_to_effect.observe((r.done[0].at - r.created_at).total_seconds())
         if isinstance(event, Approved | Rejected):
             self._metrics.approvals.labels("approved" if isinstance(event, Approved) else "rejected").inc()

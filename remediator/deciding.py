@@ -58,7 +58,7 @@ class Deciding(Stopping):
         r = await self._get(remediation_id)
         _check_approvable(r, digest, self._clock.now())
         reason = self._reason(r, break_glass)
-        if r.requester and r.requester in {name, who.key, *granted.person.ids("api")}:
+        if r.may_not_approve and r.may_not_approve in {name, who.key, *granted.person.ids("api")}:
             raise NotAllowed(f"{name} asked for {r.id} and cannot approve it", advice="Ask somebody else.")
         await self._check_not_stopped(r)
         yes = Approved(

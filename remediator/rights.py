@@ -29,6 +29,8 @@ def needed_rights(
             if step.action in actions:
                 target = step.target or loaded.playbook.target
                 kind = target.kind if isinstance(target, TargetSpec) else ""
+                if kind in KINDS:
+                    yield _right("get", kind, "", "")
                 for namespace in named or [""]:
                     yield from _of_action(actions[step.action], kind, namespace)
 

@@ -1,7 +1,7 @@
 """What can be asked of a running service, by whatever asks: HTTP routes, chat, the command line.
 
 No route decides anything and nothing in here knows HTTP. Every write names the person and is in the journal. What
-people decide about remediations is in deciding.py.
+people decide about remediations is in deciding.py, what they start in asking.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import structlog
 from remediator import views
 from remediator.alerts.source import Source
 from remediator.alerts.webhook import parse_webhook
-from remediator.deciding import Deciding, covering
+from remediator.asking import Asking
+from remediator.deciding import covering
 from remediator.errors import JournalUnavailable
 from remediator.metrics import Metrics
 from remediator.people.approvers import Approvers
@@ -28,6 +29,7 @@ from remediator.remediation.break_glass import Glass
 from remediator.remediation.journal import Accepted, Journal
 from remediator.remediation.pausing import playbook_scope
 from remediator.remediation.reporting import Reporter
+from remediator.remediation.starting import Starter
 from remediator.remediation.state import ENDINGS, Remediation, State
 from remediator.service_errors import InvalidRequest as InvalidRequest
 from remediator.service_errors import NotAllowed as NotAllowed
@@ -70,7 +72,7 @@ async def _nothing_to_examine() -> View:
     raise NotNow("this service has nothing to examine")
 
 
-class Service(Deciding):
+class Service(Asking):
     """Every method raises JournalUnavailable when the store does not answer.
 
     `playbooks` returns views (views.playbook); `explain` takes one alert in the form of a webhook, and perhaps a
@@ -97,6 +99,7 @@ class Service(Deciding):
         glass: Glass | None = None,
         reporter: Reporter | None = None,
         examine: Callable[[], Awaitable[View]] = _nothing_to_examine,
+        starter: Starter | None = None,
     ) -> None:
         super().__init__(
             journal=journal,
@@ -108,6 +111,7 @@ class Service(Deciding):
             known_playbooks=lambda: frozenset(playbook_scope(str(p["name"])) for p in playbooks()),
             tell=tell,
             glass=glass,
+            starter=starter,
         )
         self._examine = examine
         self._reporter = reporter or Reporter(journal, clock)

@@ -236,7 +236,7 @@ class Stopping:
             for r, verdict in zip(several, judged, strict=True)
             if isinstance(verdict, Granted)
             and not any(verdict.person.name == c.who and c.digest == r.digest for c in r.consents)
-            and r.requester not in {verdict.person.name, who.key}
+            and r.may_not_approve not in {verdict.person.name, who.key}
         )
 
     async def _operator_or_approver(self, r: Remediation | None, who: Account, what: str) -> Granted:

@@ -72,6 +72,11 @@ async def take_alerts(intake: Intake) -> float:
     return 5.0
 
 
+def _clears(last: Remediation) -> bool:
+    """Whether the end of its alerts is news. What began without any is not over because none fires."""
+    return last.state not in OVER and bool(last.alerts)
+
+
 async def _tell_nobody(r: Remediation) -> Sequence[OutboxMessage]:
     return ()
 
@@ -132,7 +137,7 @@ class Housekeeping:
         if not quiet:
             return
         messages = {
-            episode: await self._tell_cleared(last) if last is not None and last.state not in OVER else ()
+            episode: await self._tell_cleared(last) if last is not None and _clears(last) else ()
             for episode, last in quiet.items()
         }
         if closed := await self._journal.close_episodes(now, EPISODE_QUIET, messages):

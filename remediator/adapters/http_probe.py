@@ -15,14 +15,15 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from remediator.adapters.net_probe import NetworkProbing
 from remediator.errors import CannotSee
 from remediator.remediation.checks.base import HttpAnswer
 
 CONNECTIONS = 20
 
 
-class AiohttpProbe:
-    """The `HttpProbe` of the checks. Owns its connections; `close` it."""
+class AiohttpProbe(NetworkProbing):
+    """The `HttpProbe` of the checks, and their `NetworkProbe`. Owns its connections; `close` it."""
 
     def __init__(self, *, allow_loopback: bool = False) -> None:
         self._allow_loopback = allow_loopback
@@ -56,7 +57,7 @@ class AiohttpProbe:
             connector = aiohttp.TCPConnector(
                 limit=CONNECTIONS,
                 force_close=True,  # a probe that reuses a connection does not prove that one can be made
-                resolver=_Guarded(aiohttp.ThreadedResolver(), self._allow_loopback),
+                resolver=GuardedResolver(aiohttp.ThreadedResolver(), self._allow_loopback),
                 use_dns_cache=False,
             )
             self._session = aiohttp.ClientSession(
@@ -70,10 +71,13 @@ class AiohttpProbe:
             address = ipaddress.ip_address(host)
         except ValueError:
             return
-        _require_visitable(address, self._allow_loopback)
+        self._require_visitable(address)
+
+    def _require_visitable(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+        require_visitable(address, self._allow_loopback)
 
 
-class _Guarded(AbstractResolver):
+class GuardedResolver(AbstractResolver):
     """Resolves names and refuses addresses that are out of bounds."""
 
     def __init__(self, resolver: AbstractResolver, allow_loopback: bool) -> None:
@@ -85,14 +89,14 @@ class _Guarded(AbstractResolver):
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
         for one in found:
-            _require_visitable(ipaddress.ip_address(one["host"].partition("%")[0]), self._allow_loopback)
+            require_visitable(ipaddress.ip_address(one["host"].partition("%")[0]), self._allow_loopback)
         return found
 
     async def close(self) -> None:
         await self._resolver.close()
 
 
-def _require_visitable(address: ipaddress.IPv4Address | ipaddress.IPv6Address, allow_loopback: bool) -> None:
+def require_visitable(address: ipaddress.IPv4Address | ipaddress.IPv6Address, allow_loopback: bool) -> None:
     """Raises: CannotSee."""
     inner = getattr(address, "ipv4_mapped", None) or address
     if inner.is_link_local or inner.is_unspecified or inner.is_multicast:

@@ -56,7 +56,7 @@ def check(
 
     from remediator.cli.screen import count, plain, print_json, screen
 
-    results = _results(paths)
+    results = results_of(paths)
     operators = _config(config)
     found = {
         *_findings(results, _policy(operators)),
@@ -95,7 +95,7 @@ def schema(
     print_json(playbook_schema(load_actions(), checks, collectors))
 
 
-def _results(paths: Sequence[Path]) -> tuple[FileResult, ...]:
+def results_of(paths: Sequence[Path]) -> tuple[FileResult, ...]:
     """Every file, loaded. Raises: Problem for a path that is not there."""
     from remediator.actions.registry import load_actions
     from remediator.playbooks.folder import load_file, loader_for, read_files, refuse_twins

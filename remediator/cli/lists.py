@@ -57,11 +57,17 @@ def print_playbooks(console: Console, rows: Sequence[View]) -> None:
         held_back = row["mode"] != row["wanted_mode"]
         mode = f"{row['mode']} (asks for {row['wanted_mode']})" if held_back else row["mode"]
         owner = (row["owner"],) if wide else ()
-        cells.append(tuple(map(plain, (row["name"], mode, ", ".join(row["steps"]), *owner, " ".join(row["match"])))))
+        cells.append(tuple(map(plain, (row["name"], mode, ", ".join(row["steps"]) or "report", *owner, _starts(row)))))
     print_table(console, columns, cells, flexible=("STEPS", "OWNER", "FOR"))
     for row in rows:
         if row["problem"]:
             console.print(plain(f"{row['name']}: {row['problem']}", "yellow"))
+
+
+def _starts(row: View) -> str:
+    """What starts it: matchers, times, people."""
+    schedule = f"at {row['schedule']}" if row["schedule"] else ""
+    return "; ".join(part for part in (" ".join(row["match"]), schedule, "by hand" if row["manual"] else "") if part)
 
 
 def print_alerts(console: Console, rows: Sequence[View]) -> None:

@@ -12,8 +12,10 @@ from remediator.cli import (
     handover,
     looking,
     pauses,
+    rbac,
     remediations,
     routing,
+    running,
     serving,
     testing,
 )
@@ -42,6 +44,7 @@ app.command(rich_help_panel=PEOPLE)(remediations.reject)
 app.command(rich_help_panel=PEOPLE)(remediations.snooze)
 app.command(rich_help_panel=PEOPLE)(remediations.take)
 app.command(rich_help_panel=PEOPLE)(remediations.give_back)
+app.command(rich_help_panel=PEOPLE)(running.run)
 app.command(rich_help_panel=PEOPLE)(pauses.pause)
 app.command(rich_help_panel=PEOPLE)(pauses.resume)
 app.command(rich_help_panel=PEOPLE)(handover.handover)
@@ -52,6 +55,7 @@ app.command(rich_help_panel=PEOPLE)(doctor.doctor)
 app.command(rich_help_panel=PLAYBOOKS)(checking.check)
 app.command("test", rich_help_panel=PLAYBOOKS)(testing.run_tests)
 app.command(rich_help_panel=PLAYBOOKS)(checking.schema)
+app.command(rich_help_panel=PLAYBOOKS)(rbac.rbac)
 app.add_typer(routing.group, name="init", rich_help_panel=PLAYBOOKS)
 
 

@@ -41,12 +41,14 @@ def print_story(console: Console, view: View, *, logs: bool = True) -> None:
     """`view` is views.remediation. `logs`: with the end of collected logs."""
     _head(console, view)
     sheet = Sheet()
+    sheet.part("Began", *_began(view))
     alerts_part(sheet, view["alerts"])
     _playbook_part(sheet, view)
     target_part(sheet, view)
     plan_part(sheet, view["plan"])
     guards_part(sheet, view["verdicts"])
     _approval_part(sheet, view)
+    sheet.part("Confirmed", *map(_confirmed, view["confirmed"]))
     sheet.part("Attempts", aligned(*(_attempt(a) for a in view["attempts"])))
     sheet.part("Checks", *_checks(view))
     sheet.part("Evidence", *_evidence(view, logs))
@@ -58,6 +60,7 @@ def print_proposal(console: Console, view: View) -> None:
     """What somebody has to see before saying yes: what fires, what changes, which guards object."""
     _head(console, view)
     sheet = Sheet()
+    sheet.part("Began", *_began(view))
     alerts_part(sheet, view["alerts"])
     target_part(sheet, view)
     plan_part(sheet, view["plan"])
@@ -98,6 +101,7 @@ def _story(view: View) -> Story:
         state=view["told_as"],
         outcome=view["outcome"],
         headline=headline(view),
+        cause=view["cause"],
         explanation=view["question"],
         next_rung=next(iter(view["ladder"]), ""),
         now=datetime.now(UTC),
@@ -111,6 +115,20 @@ def _left(view: View) -> str:
         return ""
     left = (end - datetime.now(UTC)).total_seconds()
     return f"until {clock(view['deadline'])} UTC, {short(left)} left" if left > 0 else "its time is over"
+
+
+def _began(view: View) -> Iterator[Text]:
+    """Who or what started it where no alert did, and with which values."""
+    if view["cause"]:
+        yield plain(view["cause"])
+    if view["params"]:
+        yield plain(", ".join(f"{name}={value}" for name, value in view["params"].items()), "dim")
+
+
+def _confirmed(one: View) -> Text:
+    """`03:06:03  Is the old primary stopped?  ann, bob`"""
+    who = bold(", ".join(one["who"]))
+    return joined(plain(clock(one["at"], seconds=True), "dim"), plain(one["question"]), who, sep="  ")
 
 
 def _playbook_part(sheet: Sheet, view: View) -> None:

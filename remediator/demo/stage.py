@@ -15,8 +15,9 @@ from typing import Any
 from rich.console import Console
 
 from remediator.adapters.sql.journal import SqlJournal
-from remediator.app import App, Outside
+from remediator.app import App
 from remediator.config import Config
+from remediator.connecting import Outside
 from remediator.demo.incidents import INCIDENTS, Stage, post_webhook
 from remediator.demo.telling import Narrator, PrintedChat, PrintedPager
 from remediator.demo.world import Shop

@@ -13,7 +13,7 @@ from remediator.http.body import BodyReader
 from remediator.people.account import Account
 from remediator.people.handover import as_json
 from remediator.ports import Clock
-from remediator.service import Service
+from remediator.service import InvalidRequest, Service
 
 PREFIX = "/api/v1"
 MAX_BODY = 1024 * 1024
@@ -44,6 +44,7 @@ class Api:
             ("GET", "/handover", "viewer", self.handover),
             ("GET", "/doctor", "viewer", self.doctor),
             ("GET", "/playbooks", "viewer", self.playbooks),
+            ("POST", "/playbooks/{id}/run", "operator", self.run),
             ("GET", "/pauses", "viewer", self.pauses),
             ("POST", "/pauses", "operator", self.pause),
             ("DELETE", "/pauses", "operator", self.resume_scope),
@@ -100,6 +101,14 @@ class Api:
     async def playbooks(self, request: web.Request) -> web.StreamResponse:
         requests.from_query(requests.Nothing, request)
         return answer({"playbooks": self._service.playbooks()})
+
+    async def run(self, request: web.Request) -> web.StreamResponse:
+        said = await requests.from_body(requests.Run, request, self._reader)
+        header = request.headers.get("Idempotency-Key", "")
+        if said.key and header and said.key != header:
+            raise InvalidRequest("key: the header Idempotency-Key says another one", advice="Give one of them.")
+        asked = {"target": said.target, "cluster": said.cluster, "why": said.reason, "key": said.key or header[:200]}
+        return answer(await self._service.run(_id(request), _who(request), params=said.params, **asked), status=202)
 
     async def pauses(self, request: web.Request) -> web.StreamResponse:
         requests.from_query(requests.Nothing, request)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 import orjson
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from remediator.http.body import BodyReader
 from remediator.playbooks.fields import PositiveDuration
@@ -15,6 +15,16 @@ from remediator.service import InvalidRequest
 
 M = TypeVar("M", bound=BaseModel)
 LONGEST = timedelta(days=366)
+
+
+def _as_text(value: object) -> object:
+    """Numbers and booleans as a playbook writes them: values of parameters are read as text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+ParamText = Annotated[str, BeforeValidator(_as_text), Field(max_length=1000)]
 
 
 class _Request(BaseModel):
@@ -54,6 +64,17 @@ class Approve(_Request):
 
 class Reject(_Request):
     reason: str = ""
+
+
+class Run(_Request):
+    """`target`: Kind/namespace/name, where the playbook leaves it to alerts. `key`: the same request again starts
+    nothing again; the header Idempotency-Key says the same."""
+
+    target: Annotated[str, Field(max_length=600)] = ""
+    cluster: Annotated[str, Field(max_length=63)] = ""
+    params: Annotated[dict[str, ParamText], Field(max_length=50)] = {}
+    reason: str = ""
+    key: Annotated[str, Field(max_length=200)] = ""
 
 
 class _Until(_Request):

@@ -139,6 +139,8 @@ def group_of(passed: Passed) -> str:
             return "agreed" if passed.agreed_by else "alone"
         case "superseded":
             return "cleared"
+        case "report":
+            return "observed"
         case "denied" | "rejected" | "suggested" | "observed":
             return passed.state
         case "escalated":

@@ -133,7 +133,7 @@ def _halves(change: str) -> tuple[str, ...]:
     return (label, f"  {old}", f"→ {after}") if space and label.strip() else (f"  {before.strip()}", f"→ {after}")
 
 
-_SHORT = {"fires": 240, "why": 700}
+_SHORT = {"fires": 240, "found": 240, "why": 700}
 """Characters of one span in a part: nobody scrolls past a novel to reach the buttons. Details show more."""
 
 

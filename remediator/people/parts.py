@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from remediator.guardrails import mode
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.people.story import ApprovalNote, Measure, Risk, Story
-from remediator.people.wording import ASKING, Tone, clock, stopped, untouched, wording
+from remediator.people.wording import ASKING, REPORT, Tone, clock, stopped, untouched, wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,14 @@ class Part:
 ORDER: Mapping[Tone, tuple[str, ...]] = {
     "ask": ("do", "fires", "change", "risk", "why", "undo", "guards", "approval"),
     "wait": ("why", "guards", "fires", "change"),
-    "note": ("decided", "why", "guards", "fires", "change", "undo"),
+    "note": ("decided", "why", "found", "guards", "fires", "change", "undo"),
     "work": ("decided", "change", "fires", "why", "measures"),
     "good": ("why", "measures", "change", "decided", "fires"),
     "bad": ("why", "measures", "change", "decided", "fires", "undo"),
 }
 
+MAX_FOUND = 12
+"""Pieces of a report that one message lists."""
 MAX_ALERTS = 3
 """Alerts named one by one; ten crash-looping pods are one story."""
 
@@ -76,6 +78,7 @@ def parts(story: Story) -> tuple[Part, ...]:
         ),
         "risk": Part("risk", "Risk", tuple((line,) for line in risk_lines(story.risk)) if story.risk else ()),
         "why": Part("why", "Why", _why(story)),
+        "found": _found(story),
         "guards": _guards(story),
         "measures": _measures(story),
         "undo": Part("undo", "Undo", ((story.undo,),) if story.undo and _can_be_undone(story) else ()),
@@ -151,7 +154,7 @@ def _pods(count: int) -> str:
 
 
 def _fires(story: Story) -> Part:
-    lines: list[Line] = []
+    lines: list[Line] = [(story.cause,)] if story.cause else []
     for alert in story.alerts[:MAX_ALERTS]:
         severity = f" ({alert.labels['severity']})" if alert.labels.get("severity") else ""
         since = clock(alert.starts_at, story.now)
@@ -161,7 +164,20 @@ def _fires(story: Story) -> Part:
         lines.append((*line, f": {alert.summary}") if alert.summary else line)
     if rest := len(story.alerts) - MAX_ALERTS:
         lines += [(f"… ({rest} more)",)] if rest > 0 else []
-    return Part("fires", "Fired" if wording(story.state).resolves or story.cleared_at else "Fires", tuple(lines))
+    over = wording(story.state).resolves or story.cleared_at
+    label = "Began" if story.cause else "Fired" if over else "Fires"
+    return Part("fires", label, tuple(lines))
+
+
+def _found(story: Story) -> Part:
+    """What a report has collected: counts and reasons. Log text is not for here."""
+    if story.state != REPORT:
+        return Part("found", "Found", ())
+    shown = story.evidence[:MAX_FOUND]
+    lines: list[Line] = [(Code(note.title), f" {note.text or 'nothing was said'}") for note in shown]
+    if rest := len(story.evidence) - len(shown):
+        lines.append((f"… ({rest} more)",))
+    return Part("found", "Found", tuple(lines))
 
 
 def _guards(story: Story) -> Part:

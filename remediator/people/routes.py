@@ -18,7 +18,7 @@ from remediator.people.routing import PagerRoutes as PagerRoutes
 from remediator.people.routing import Routes as Routes
 from remediator.people.routing import SlackRoutes as SlackRoutes
 from remediator.people.story import Story
-from remediator.people.wording import ASKING, calls_somebody, wording
+from remediator.people.wording import ASKING, REPORT, calls_somebody, wording
 
 
 class News(StrEnum):
@@ -66,6 +66,8 @@ def _chat(
     story: Story, news: News, channel: str, mentions: tuple[str, ...], *, rings: bool, logs: bool = False
 ) -> tuple[OutboxMessage, ...]:
     words = wording(story.state)
+    if story.state == REPORT:
+        return _report(story, news, channel, logs=logs)
     key = chat_key(channel, story)
 
     def stored(kind: Literal["post", "update", "reply"], message: Message, once: str = "") -> OutboxMessage:
@@ -90,6 +92,24 @@ def _chat(
         digest = hashlib.sha256(repr(story.evidence).encode(errors="replace")).hexdigest()[:16]
         once = f"evidence/{story.remediation_id}/{digest}"
         made.append(stored("reply", evidence_reply(story, include_logs=logs), once))
+    return tuple(made)
+
+
+def _report(story: Story, news: News, channel: str, *, logs: bool) -> tuple[OutboxMessage, ...]:
+    """One message of its own, once: it is not the state of an incident that a later one may overwrite. The same alert
+    sent again does not bring the same report again."""
+    if news is not News.STATE:
+        return ()
+    about = f"{story.episode_id}/{story.playbook}" if story.alerts else story.remediation_id
+    key = f"slack/{channel}/report/{about}"
+
+    def stored(kind: Literal["post", "reply"], message: Message, once: str) -> OutboxMessage:
+        made = chat_message(channel, story, kind, message, once=f"{key}/{once}")
+        return replace(made, key=key)
+
+    made = [stored("post", main_message(story), "main")]
+    if logs and any(note.log for note in story.evidence):
+        made.append(stored("reply", evidence_reply(story, include_logs=True), "logs"))
     return tuple(made)
 
 

@@ -18,7 +18,7 @@ from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.severity import Sev, SevName, sev_of
 from remediator.people.story import Story
 from remediator.people.tickets import tickets
-from remediator.people.wording import ASKING, LEFT_ALONE, TAKEN, PageGroup, wording
+from remediator.people.wording import ASKING, LEFT_ALONE, REPORT, TAKEN, PageGroup, wording
 
 ChannelId = Annotated[str, StringConstraints(pattern=r"^[CGD][A-Z0-9]{2,}$")]
 """A Slack channel's ID (at the bottom of its details); names change and cannot be used to update a message."""
@@ -53,7 +53,7 @@ RESULTS: Mapping[str, Result] = {
     **dict.fromkeys(("escalated", "inconclusive", "undoing"), "failed"),
     **dict.fromkeys(("denied", "rejected", "cancelled", LEFT_ALONE), "denied"),
     **dict.fromkeys(("awaiting_approval", ASKING, "snoozed", "held"), "waits"),
-    "suggested": "suggested",
+    **dict.fromkeys(("suggested", REPORT), "suggested"),
     **dict.fromkeys(("approved", "acting", "waiting", "uncertain", "verifying", TAKEN), "works"),
 }
 """What a state is for whoever wants to hear of some only."""

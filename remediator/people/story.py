@@ -137,6 +137,8 @@ class Story:
     environment: str = ""
     project: str = ""
     alerts: tuple[StoryAlert, ...] = ()
+    cause: str = ""
+    """Who or what began it where no alert did."""
     because: str = ""
     """Which label or template chose the target."""
     diff: tuple[str, ...] = ()

@@ -51,12 +51,16 @@ _TAKE = (Button.TAKE, Button.DETAILS)
 
 CHANGED_NOTHING = "Nothing was changed."
 _NOBODY = "Nothing needed from you."
+_ALERT_IS_YOURS = "The alert is yours."
+DONE = "Done"
+"""A success that was asked for: nothing was broken that could be fixed."""
 _ANSWER = "Please approve or reject. Without an answer nothing is changed and a person is asked."
 
-# Not every state is told by its own name: `telling.told_as` finds the three that are no states, and says why.
+# Not every state is told by its own name: `telling.told_as` finds the four that are no states, and says why.
 ASKING = "asking"
 LEFT_ALONE = "left_alone"
 TAKEN = "taken"
+REPORT = "report"
 QUESTIONS = frozenset({"awaiting_approval", ASKING})
 """Told states in which people are waited for now."""
 
@@ -113,6 +117,7 @@ WORDINGS: dict[str, Wording] = {
         need="Nothing needed yet. It got measurably worse, so the change is being taken back.",
     ),
     # Endings that need nobody
+    REPORT: Wording(glyph="📋", title="Report", tone="note", need=f"{_NOBODY} {CHANGED_NOTHING}", fresh=True),
     "succeeded": Wording(glyph="✅", title="Fixed", tone="good", need=_NOBODY, resolves=True),
     "superseded": Wording(
         glyph="✅", title="Cleared by itself", tone="good", need=f"{_NOBODY} {CHANGED_NOTHING}", resolves=True
@@ -130,7 +135,7 @@ WORDINGS: dict[str, Wording] = {
         glyph="⛔",
         title="Not done",
         tone="note",
-        need=f"{CHANGED_NOTHING} The alert is yours.",
+        need=f"{CHANGED_NOTHING} {_ALERT_IS_YOURS}",
         needs_person=True,
         page="end",
         offers=_TAKE,
@@ -139,7 +144,7 @@ WORDINGS: dict[str, Wording] = {
         glyph="⛔",
         title="Rejected",
         tone="note",
-        need=f"{CHANGED_NOTHING} The alert is yours.",
+        need=f"{CHANGED_NOTHING} {_ALERT_IS_YOURS}",
         needs_person=True,
         offers=_TAKE,
     ),
@@ -218,6 +223,8 @@ def title(story: Story) -> str:
     words = wording(story.state)
     if story.taken_by and words.tone in ("ask", "wait", "work"):
         return f"Taken by {story.taken_by}"
+    if story.cause and story.state == "succeeded":
+        return DONE
     if words.tone == "ask" and (stop := stopped(story)) is not None:
         return "Paused" if stop.guardrail == "pause" else "Held by a storm"
     if story.state != "escalated" or not story.outcome:
@@ -293,6 +300,8 @@ def need(story: Story) -> str:
     if story.state == "held":
         said = "Nothing needed yet: nothing was changed, and it is tried again by itself."
         return f"{said} A person is asked at {clock(story.deadline, story.now)}." if story.deadline else said
+    if story.cause and words.need.endswith(_ALERT_IS_YOURS):
+        return CHANGED_NOTHING
     if story.state == "escalated":
         look = "Please look now." if story.outcome == "undo_failed" else words.need
         return f"{look} {left}".strip()

@@ -8,8 +8,9 @@ from typing import Any
 
 from remediator.guardrails.verdict import Answer
 from remediator.people.wording import WORDINGS
-from remediator.playbook_tests.expecting import Effect, Expectation, Message
-from remediator.playbook_tests.record import GONE, Changed, Record, Said, flat, shown
+from remediator.playbook_tests.expecting import Effect, Expectation, Gone, Made, Message, Told
+from remediator.playbook_tests.outside import holds
+from remediator.playbook_tests.record import GONE, Changed, Record, Said, flat, same, shown
 from remediator.playbook_tests.times import clock_text
 
 MOST = 5
@@ -121,7 +122,7 @@ def _effect(e: Expectation, record: Record) -> tuple[str, str] | None:
 def _is_effect(wanted: Effect, change: Changed) -> bool:
     if wanted.action and wanted.action != change.action:
         return False
-    if wanted.object and not fnmatchcase(change.object, wanted.object):
+    if wanted.object and not _is_about(wanted.object, change):
         return False
     if wanted.undo is not None and wanted.undo != change.undo:
         return False
@@ -131,25 +132,72 @@ def _is_effect(wanted: Effect, change: Changed) -> bool:
         return False
     before, after = change.paths[wanted.path]
     given = wanted.model_fields_set
-    return ("before" not in given or _same(wanted.before, before)) and (
-        "after" not in given or _same(wanted.after, after)
+    return ("before" not in given or same(wanted.before, before)) and (
+        "after" not in given or same(wanted.after, after)
     )
 
 
-def _same(wanted: Any, value: Any) -> bool:
-    """`*` in a text is any text; None is a value that is not there."""
-    if wanted is None:
-        return value is None or value == GONE
-    if isinstance(wanted, str) and isinstance(value, str):
-        return fnmatchcase(value, wanted)
-    return bool(wanted == value)
+def _is_about(pattern: str, change: Changed) -> bool:
+    return fnmatchcase(change.object, pattern) or fnmatchcase(change.full, pattern)
 
 
-def _given(model: Effect | Message) -> str:
+def _given(model: Effect | Made | Gone | Told | Message) -> str:
     said = [
         f"{name}={shown(getattr(model, name))}" for name in type(model).model_fields if name in model.model_fields_set
     ]
     return "{" + ", ".join(said) + "}"
+
+
+def _created(e: Expectation, record: Record) -> tuple[str, str] | None:
+    wanted = e.created
+    assert wanted is not None
+    met = [
+        (c.at, str(c))
+        for c in record.changes
+        if c.verb == "create"
+        and _by_action(wanted, c)
+        and all(same(value, c.made.get(path, GONE)) for path, value in wanted.fields.items())
+    ]
+    others = [f"{c}{_values(wanted.fields, c.made)}" for c in record.changes if c.verb == "create"]
+    return _judge(f"{_given(wanted)} is created", met, others or _no_effect(record), e)
+
+
+def _values(paths: Mapping[str, Any], made: Mapping[str, Any]) -> str:
+    said = [f"{path} = {shown(made.get(path, GONE))}" for path in paths]
+    return f" with {', '.join(said)}" if said else ""
+
+
+def _removed(e: Expectation, record: Record) -> tuple[str, str] | None:
+    wanted = e.removed
+    assert wanted is not None
+    gone = [c for c in record.changes if c.verb in ("delete", "evict")]
+    met = [(c.at, str(c)) for c in gone if _by_action(wanted, c)]
+    return _judge(f"{_given(wanted)} is removed", met, [str(c) for c in gone] or _no_effect(record), e)
+
+
+def _called(e: Expectation, record: Record) -> tuple[str, str] | None:
+    wanted = e.called
+    assert wanted is not None
+    calls = [c for c in record.changes if c.verb == "call"]
+    met = [
+        (c.at, str(c))
+        for c in calls
+        if fnmatchcase(c.object, f"{wanted.via or '*'} {wanted.place or '*'}")
+        and wanted.action in ("", c.action)
+        and wanted.undo in (None, c.undo)
+        and holds(wanted.request, c.request)
+    ]
+    return _judge(f"the call {_given(wanted)}", met, [str(c) for c in calls] or _no_effect(record), e)
+
+
+def _by_action(wanted: Made | Gone, change: Changed) -> bool:
+    right = wanted.action in ("", change.action) and wanted.undo in (None, change.undo)
+    return right and (not wanted.object or _is_about(wanted.object, change))
+
+
+def _no_effect(record: Record) -> list[str]:
+    found = [f"{c} at {clock_text(c.at)}" for c in record.changes]
+    return found or ["no effect at all", *_states(record)]
 
 
 def _effects(e: Expectation, record: Record) -> tuple[str, str] | None:
@@ -242,7 +290,7 @@ def _field(e: Expectation, record: Record) -> tuple[str, str] | None:
             return None
         return wanted, f"there is no {e.field.of}"
     value = flat(obj).get(e.field.path, GONE)
-    return None if _same(e.field.is_, value) else (wanted, f"{e.field.path} = {shown(value)}")
+    return None if same(e.field.is_, value) else (wanted, f"{e.field.path} = {shown(value)}")
 
 
 _JUDGES: Mapping[str, Callable[[Expectation, Record], tuple[str, str] | None]] = {
@@ -252,6 +300,9 @@ _JUDGES: Mapping[str, Callable[[Expectation, Record], tuple[str, str] | None]] =
     "held": _guarded,
     "asked": _guarded,
     "effect": _effect,
+    "created": _created,
+    "removed": _removed,
+    "called": _called,
     "effects": _effects,
     "message": _message,
     "state": _state,

@@ -37,7 +37,7 @@ TOLD = frozenset(name for name, words in WORDINGS.items() if words.told)
 Guardrail = Annotated[str, AfterValidator(_among(GUARDRAILS, "guardrail"))]
 AnyState = Annotated[str, AfterValidator(_among(State, "state"))]
 Ending = Annotated[str, AfterValidator(_among(ENDINGS, "ending"))]
-Told = Annotated[str, AfterValidator(_among(TOLD, "state that people are told"))]
+ToldState = Annotated[str, AfterValidator(_among(TOLD, "state that people are told"))]
 Outcome = Annotated[str, AfterValidator(_among(set(StepOutcome) - {""}, "outcome"))]
 
 
@@ -69,11 +69,39 @@ class Effect(Written):
         return self
 
 
+class Made(Written):
+    """One object that we created. `fields` = values by their path, as in `path` of an effect; None = not there."""
+
+    object: Name = ""
+    action: Name = ""
+    undo: Flag | None = None
+    fields: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Gone(Written):
+    """One object that we deleted or evicted; `undo`: because we had created it."""
+
+    object: Name = ""
+    action: Name = ""
+    undo: Flag | None = None
+
+
+class Told(Written):
+    """One request to something outside of the cluster that was carried out. `request`: what it holds at least; `*` in
+    a text is any text."""
+
+    via: Name = ""
+    place: Name = ""
+    action: Name = ""
+    undo: Flag | None = None
+    request: Mapping[str, Any] = Field(default_factory=dict)
+
+
 class Message(Written):
     """Something that people were told. `state` is what the message says has become of it, `contains` its words."""
 
     to: Literal["chat", "pager"] | None = None
-    state: Told = ""
+    state: ToldState = ""
     contains: Texts = ()
 
 
@@ -95,6 +123,9 @@ SIBLINGS: Mapping[str, frozenset[str]] = {
     "held": TIMES | {"contains", "playbook"},
     "asked": TIMES | {"contains", "playbook"},
     "effect": TIMES | {"times"},
+    "created": TIMES | {"times"},
+    "removed": TIMES | {"times"},
+    "called": TIMES | {"times"},
     "effects": frozenset[str](),
     "message": TIMES | {"times"},
     "state": TIMES | {"playbook"},
@@ -109,7 +140,8 @@ class Expectation(Written):
     """Exactly one of the kinds in `SIBLINGS`.
 
     `chosen`, `not_chosen`: a playbook. `denied`, `held`, `asked`: the guardrail that answered so. `effect`: one change,
-    `times` so often (0 = never). `effects`: how many changes in all. `message`: what people were told. `state`: a
+    `times` so often (0 = never). `created`, `removed`: one object; `called`: one request to something outside of the
+    cluster. `effects`: how many changes in all, whatever they are. `message`: what people were told. `state`: a
     remediation came into it; `ends`: all remediations ended so. `refused`: a person who may not, or not now.
     `field`: a value in the cluster at the end. `remediations`: how many.
     """
@@ -120,6 +152,9 @@ class Expectation(Written):
     held: Guardrail = ""
     asked: Guardrail = ""
     effect: Effect | None = None
+    created: Made | None = None
+    removed: Gone | None = None
+    called: Told | None = None
     effects: Many | None = None
     message: Message | None = None
     state: AnyState = ""

@@ -25,8 +25,8 @@ from remediator.deciding import NEEDS_PERSON, REJECTABLE
 from remediator.errors import CannotSee, Conflict, Refused, Unavailable
 from remediator.objects import Object, ObjectRef, dig, labels_of, uid_of
 from remediator.people.account import Account
-from remediator.playbook_tests.model import ApiFault, Happening, PauseWord, Pods, Word
-from remediator.playbook_tests.placing import place
+from remediator.playbook_tests.model import ApiFault, Happening, PauseWord, Pods, RunWord, Word
+from remediator.playbook_tests.placing import place, set_status
 from remediator.playbook_tests.record import Refusal
 from remediator.playbook_tests.stage import Stage
 from remediator.remediation.state import Remediation, State
@@ -82,7 +82,7 @@ class Director:
         stage.cluster.behave(self._behaviour)
 
     async def let(self, happening: Happening, number: int) -> None:
-        """`number` is its place in the story. Raises: NotThere, StatusError."""
+        """`number` is its place in the story. Raises: NotThere, StatusError, CannotFill."""
         given = getattr(happening, happening.kind)
         self._stage.record.line(self._stage.now_s(), "happens", _said(happening.kind, given))
         cluster = self._stage.cluster
@@ -92,9 +92,12 @@ class Director:
             case "release":
                 self._release(given.of, given.image)
             case "edit":
-                cluster.edit(self._known(given.object), given.patch, manager=given.manager)
+                patch = self._stage.filler().fill(given.patch)
+                cluster.edit(self._known(given.object), patch, manager=given.manager)
             case "apply":
-                place(cluster, given)
+                place(cluster, self._stage.filler(), given)
+            case "status":
+                set_status(cluster, self._stage.filler(), self._known(given.of), given.set)
             case "delete":
                 cluster.delete(self._known(given))
             case "node_fails":
@@ -105,6 +108,8 @@ class Director:
                 await self._says(verb, given, number)
             case "pause" | "resume" as verb:
                 await self._pauses(verb, given, number)
+            case "run":
+                await self._runs(given, number)
             case "silence":
                 until = self._stage.clock.now() + given.lasts
                 self._stage.alertmanager.silence(given.matchers, given.who, given.why, until)
@@ -199,6 +204,19 @@ class Director:
                 await people.pause(word.scope, account, why=word.why)
             else:
                 await people.resume_scope(word.scope, account)
+
+        await self._try(word.who, number, say)
+
+    async def _runs(self, word: RunWord, number: int) -> None:
+        account, people = _account(word.who, "operator"), self._stage.people
+        ref = word.target
+        target = "/".join(part for part in (ref.kind, ref.namespace, ref.name) if part) if ref else ""
+        params = {
+            name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in word.params.items()
+        }
+
+        async def say() -> None:
+            await people.run(word.playbook, account, target=target, params=params, why=word.why)
 
         await self._try(word.who, number, say)
 

@@ -13,6 +13,7 @@ from remediator.alerts.labels import LabelRules
 from remediator.alerts.matchers import InvalidMatcher, parse_matchers
 from remediator.guardrails.policy import Policy
 from remediator.people.directory import PersonSpec
+from remediator.playbook_tests.acting import Operator, Outside, StatusWord
 from remediator.playbook_tests.expecting import Expectation
 from remediator.playbook_tests.placed import Copies, Manifest, Name, Placed, Ref
 from remediator.playbook_tests.times import Moment, When
@@ -120,6 +121,16 @@ class Word(Written):
     """Where several remediations could be meant."""
 
 
+class RunWord(Written):
+    """A person starts a playbook that says `manual: true`, with the role operator."""
+
+    playbook: Name
+    target: Ref | None = None
+    params: Mapping[str, Any] = Field(default_factory=dict)
+    who: Name = "ann"
+    why: str = ""
+
+
 class PauseWord(Written):
     """A person pauses something: `everything`, `playbook:NAME`, `namespace:NAMESPACE`..., as on the command line."""
 
@@ -163,8 +174,8 @@ class ApiFault(Written):
 
 
 HAPPENINGS = (
-    *("pods", "release", "edit", "apply", "delete", "node_fails", "node_returns"),
-    *("approve", "reject", "take", "give_back", "pause", "resume"),
+    *("pods", "release", "edit", "apply", "delete", "status", "node_fails", "node_returns"),
+    *("approve", "reject", "take", "give_back", "pause", "resume", "run"),
     *("silence", "api", "prometheus", "alertmanager", "chat", "pager"),
 )
 
@@ -180,12 +191,14 @@ class Happening(Written):
     delete: Ref | None = None
     node_fails: Name = ""
     node_returns: Name = ""
+    status: StatusWord | None = None
     approve: Word | None = None
     reject: Word | None = None
     take: Word | None = None
     give_back: Word | None = None
     pause: PauseWord | None = None
     resume: PauseWord | None = None
+    run: RunWord | None = None
     silence: SilenceWord | None = None
     api: ApiFault | None = None
     prometheus: Up | None = None
@@ -254,6 +267,8 @@ class Scene(Written):
     cluster: tuple[Placed, ...] = ()
     alerts: tuple[TestAlert, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    operators: tuple[Operator, ...] = ()
+    outside: Outside = Field(default_factory=dict)
     happens: tuple[Happening, ...] = ()
 
 

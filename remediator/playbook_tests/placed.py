@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
+from remediator.kinds import kind_name
 from remediator.objects import KINDS, ObjectRef
 from remediator.playbook_tests.written import Written, exactly_one
 from remediator.playbooks.fields import complaint
@@ -15,7 +16,8 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Copies = Annotated[int, Field(strict=True, ge=0, le=200)]
 
 
-def _object(value: Any) -> ObjectRef:
+def parse_object(value: Any) -> ObjectRef:
+    """`Deployment shop/api`, `Node node-1`, `Backup.velero.io velero/nightly`. Raises: a complaint."""
     if isinstance(value, ObjectRef):
         return value
     kind, _, name = value.partition(" ") if isinstance(value, str) else ("", "", "")
@@ -33,10 +35,14 @@ def _place(value: Any) -> str:
 
 
 _TEXT = {"type": "string"}
-Ref = Annotated[ObjectRef, BeforeValidator(_object), WithJsonSchema({**_TEXT, "description": "Deployment shop/api"})]
+Ref = Annotated[
+    ObjectRef, BeforeValidator(parse_object), WithJsonSchema({**_TEXT, "description": "Deployment shop/api"})
+]
 Place = Annotated[str, BeforeValidator(_place), WithJsonSchema({**_TEXT, "description": "NAMESPACE/NAME"})]
 Manifest = Mapping[str, Any]
 
+OWN_STATUS = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "HorizontalPodAutoscaler"})
+"""The simulation keeps it itself, so a status that somebody else writes is gone a moment later."""
 
 _WORKLOAD = frozenset({"image", "replicas", "labels", "annotations"})
 PLACED = {
@@ -51,9 +57,34 @@ PLACED = {
 }
 
 
+def manifest_kind(manifest: Manifest) -> str:
+    """The name that we know its kind by. The kind is written as in any manifest, or as that name alone."""
+    kind = str(manifest.get("kind", ""))
+    return kind if kind in KINDS and "." in kind else kind_name(str(manifest.get("apiVersion", "")), kind)
+
+
+def _check_manifest(manifest: Manifest) -> None:
+    """Raises: a complaint."""
+    name = manifest_kind(manifest)
+    meta = manifest.get("metadata")
+    if name not in KINDS or not isinstance(meta, Mapping) or not meta.get("name"):
+        hint = 'Write apiVersion and kind, or "kind: Backup.velero.io".'
+        raise complaint(
+            f"a manifest needs a kind that is known and a name, got {name!r:.60}", f"{hint} Known: {', '.join(KINDS)}."
+        )
+    known = KINDS[name].api_version
+    if manifest.get("apiVersion", known) != known:
+        raise complaint(f"apiVersion {manifest['apiVersion']!r:.60} is not that of {name}", f"Write {known}.")
+    if "status" in manifest and name in OWN_STATUS:
+        raise complaint(
+            f"the status of a {name} is the simulation's own",
+            "Leave it out, and say with `pods` how its pods behave.",
+        )
+
+
 class Placed(Written):
-    """One object, in short or as a manifest. `of` is the workload of an autoscaler or budget, its namesake if not
-    given; `replicas` 3 if not given."""
+    """One object, in short or as a manifest, which may have a status and say when it was made. `of` is the workload of
+    an autoscaler or budget, its namesake if not given; `replicas` 3 if not given."""
 
     deployment: Place = ""
     statefulset: Place = ""
@@ -79,8 +110,8 @@ class Placed(Written):
     @model_validator(mode="after")
     def _one(self) -> Placed:
         exactly_one(self, PLACED)
-        if self.manifest and (self.manifest.get("kind") not in KINDS or not self.manifest.get("metadata")):
-            raise complaint("a manifest needs kind and metadata of a known kind", f"Known: {', '.join(KINDS)}.")
+        if self.manifest:
+            _check_manifest(self.manifest)
         return self
 
     @property

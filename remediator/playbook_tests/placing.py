@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from remediator.adapters.simulated import SimulatedCluster
 from remediator.adapters.simulated.controllers.hpa import WANTS
+from remediator.adapters.simulated.patches import merge_patch
 from remediator.objects import KINDS, ObjectRef, dig
-from remediator.playbook_tests.placed import Placed
+from remediator.playbook_tests.filling import Filler, stamp
+from remediator.playbook_tests.placed import Placed, manifest_kind
 
 FIRST = ("namespace", "node")
 Manifest = dict[str, Any]
 
 
-def place(cluster: SimulatedCluster, *placed: Placed) -> None:
-    """Put them into the cluster. Raises: StatusError for what the API server refuses."""
+def place(cluster: SimulatedCluster, filler: Filler, *placed: Placed) -> None:
+    """Put them into the cluster. Raises: StatusError for what the API server refuses, CannotFill."""
     for one in sorted(placed, key=lambda p: p.kind not in FIRST):
         if one.kind == "node":
             cluster.add_node(one.node, zone=one.zone, labels=dict(one.labels))
+        elif one.kind == "manifest":
+            _place_manifest(cluster, filler, one.manifest)
         else:
-            cluster.apply(manifest_of(one, cluster))
+            cluster.apply(_MADE[one.kind](one, cluster))
 
 
-def manifest_of(placed: Placed, cluster: SimulatedCluster) -> Manifest:
-    """The object that the short form stands for."""
-    if placed.kind == "manifest":
-        kind = KINDS[placed.manifest["kind"]]
-        return {"apiVersion": kind.api_version, **placed.manifest}
-    return _MADE[placed.kind](placed, cluster)
+def _place_manifest(cluster: SimulatedCluster, filler: Filler, written: Mapping[str, Any]) -> None:
+    name = manifest_kind(written)
+    known = KINDS[name]
+    filled = filler.fill(written)
+    status, created = filled.pop("status", None), filled["metadata"].get("creationTimestamp")
+    meta = filled["metadata"]
+    if known.namespaced:
+        meta.setdefault("namespace", "default")
+    cluster.apply({**filled, "apiVersion": known.api_version, "kind": known.kind})
+    ref = ObjectRef(name, meta.get("namespace", "") if known.namespaced else "", meta["name"])
+    if created:
+        cluster.backdate(ref, created)
+    if status:
+        set_status(cluster, filler, ref, status)
+
+
+def set_status(cluster: SimulatedCluster, filler: Filler, ref: ObjectRef, said: Mapping[str, Any]) -> None:
+    """Merge into its status; conditions one by one, by their type, with the time at which they changed. Raises:
+    CannotFill."""
+    before = dig(cluster.peek(ref), "status") or {}
+    filled = filler.fill(said)
+    after = merge_patch(before, filled)
+    if isinstance(filled.get("conditions"), list):
+        after["conditions"] = _conditions(before.get("conditions") or (), filled["conditions"], stamp(filler.now))
+    cluster.replace_status(ref, after)
+
+
+def _conditions(before: Iterable[Manifest], said: Iterable[Manifest], now: str) -> list[Manifest]:
+    found = {str(condition["type"]): condition for condition in before}
+    for new in said:
+        old = found.get(new["type"], {})
+        changed = old.get("status") != new.get("status", old.get("status"))
+        since = {} if old and not changed else {"lastTransitionTime": now}
+        found[new["type"]] = {**old, **since, **new}
+    return list(found.values())
 
 
 def _object(kind: str, place: str, placed: Placed, spec: Mapping[str, Any]) -> Manifest:

@@ -16,8 +16,10 @@ import structlog
 from remediator.actions.base import Action
 from remediator.people.directory import Directory
 from remediator.playbook_tests.expectations import difference
+from remediator.playbook_tests.filling import CannotFill
 from remediator.playbook_tests.happenings import Director, NotThere, StatusError
 from remediator.playbook_tests.model import Happening, TestAlert, Values
+from remediator.playbook_tests.operators import Operators
 from remediator.playbook_tests.placing import place
 from remediator.playbook_tests.reading import Case, policy_of
 from remediator.playbook_tests.record import Record
@@ -136,14 +138,24 @@ class _Play:
             projects=(self._case.project,) if self._case.project else (),
             people=Directory(config.people),
             actions=self._actions,
+            outside=story.outside,
         )
         self._director = Director(stage)
         try:
-            place(stage.cluster, *story.cluster)
-        except StatusError as exc:
+            place(stage.cluster, stage.filler(), *story.cluster)
+        except (StatusError, CannotFill) as exc:
             self._record.trouble(f"the cluster refuses one of its objects: {exc}")
             return
         self._measure()
+        operators = Operators(
+            story.operators,
+            stage.cluster,
+            later=self._later,
+            filler=stage.filler,
+            said=lambda text: self._record.line(stage.now_s(), "happens", text),
+            trouble=lambda text, number: self._record.trouble(text, ("operators", number)),
+        )
+        stage.on_call = operators.called
         observer = await stage.history()
         loops = [asyncio.ensure_future(loop) for loop in await stage.service(observer)]
         things = [asyncio.ensure_future(thing) for thing in self._things()]
@@ -173,6 +185,16 @@ class _Play:
             for thing in (thing for thing in things if thing.done() and thing.exception() is not None):
                 self._record.trouble(f"what happens could not be played: {thing.exception()!r}")
             quiet = 0 if self._left or await self._stage.busy() else quiet + 1
+
+    def _later(self, seconds: float, do: Callable[[], None]) -> None:
+        """The story is not over before."""
+
+        def then() -> None:
+            self._left -= 1
+            do()
+
+        self._left += 1
+        asyncio.get_running_loop().call_later(seconds, then)
 
     # What happens
 
@@ -204,7 +226,7 @@ class _Play:
     async def _do(self, thing: Thing) -> None:
         try:
             await thing.do()
-        except (NotThere, StatusError) as exc:
+        except (NotThere, StatusError, CannotFill) as exc:
             self._record.trouble(f"at {clock_text(self._stage.now_s())}: {exc}", thing.where)
         finally:
             self._left -= 1

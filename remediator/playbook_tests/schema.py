@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from remediator.playbook_tests.acting import DEEDS, SAYINGS, TRIGGERS
 from remediator.playbook_tests.expecting import SIBLINGS
 from remediator.playbook_tests.model import HAPPENINGS, METRICS, TestFile
 from remediator.playbook_tests.placed import PLACED
 
 ONE_OF = {
+    "Deed": DEEDS,
     "Expectation": tuple(SIBLINGS),
     "Happening": HAPPENINGS,
     "Metric": tuple(METRICS),
     "Placed": tuple(PLACED),
+    "Prepared": SAYINGS,
+    "Trigger": tuple(TRIGGERS),
 }
 
 

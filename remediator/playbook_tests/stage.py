@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,9 +15,9 @@ from remediator.adapters.simulated import Script, SimulatedCluster
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.alerts.source import Source
 from remediator.alerts.webhook import parse_webhook
-from remediator.deciding import Deciding
+from remediator.asking import Asking
 from remediator.metrics import Metrics
-from remediator.objects import KINDS, WORKLOADS, ref_of
+from remediator.objects import KINDS, WORKLOADS, Object, ObjectRef, ref_of
 from remediator.people.approvers import Approvers
 from remediator.people.beside import NOTHING_BESIDE
 from remediator.people.carriers.pagerduty import PagerDutyCarrier
@@ -26,16 +26,21 @@ from remediator.people.carriers.slack import SlackCarrier
 from remediator.people.directory import Directory
 from remediator.people.outbox import Outbox
 from remediator.people.routes import Routes
+from remediator.playbook_tests.acting import Outside, Prepared
 from remediator.playbook_tests.alertmanager import Alertmanager
+from remediator.playbook_tests.filling import Filler
+from remediator.playbook_tests.outside import PreparedCaller
 from remediator.playbook_tests.people_there import CHANNEL, SERVICE, Listeners, Reach
 from remediator.playbook_tests.prometheus import Prometheus
-from remediator.playbook_tests.record import Judged, Move, Record, changes
+from remediator.playbook_tests.record import Called, Judged, Move, Record, changes, full_name
 from remediator.playbook_tests.times import ANCHORS, Moment
 from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.projects import Project
+from remediator.ports import Verb
 from remediator.remediation.altered import altered
 from remediator.remediation.assembly import Ports, Settings, assemble
 from remediator.remediation.draft import Decision
+from remediator.remediation.due_times import next_due
 from remediator.remediation.events import Acted, Chosen, NoneChosen, PlanMade, ReserveRefused, StepPlanned
 from remediator.remediation.observer import Observer
 from remediator.remediation.pausing import playbook_scope
@@ -50,6 +55,8 @@ POLL_S = 30.0
 """Whatever has news is poked; the rest may wait."""
 FIRST_LOOK = timedelta(minutes=2)
 """When the observer first sees the cluster: everything has begun by then."""
+SOON = timedelta(minutes=15)
+"""A schedule that is due so soon is still part of the story."""
 
 
 class LoopClock:
@@ -85,6 +92,7 @@ class Stage:
         projects: tuple[Project, ...],
         people: Directory,
         actions: Mapping[str, Action[Any]],
+        outside: Outside,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.record = record
@@ -102,6 +110,8 @@ class Stage:
         """When each was reached, in seconds."""
         self._alerts = asyncio.Event()
         self._unknown: set[str] = set()
+        self.on_call: Callable[[str, str, Mapping[str, Any]], None] = lambda via, place, request: None
+        """(via, place, request): something outside of the cluster was told to do something."""
         pagers = {SERVICE: self.listeners}
         self._outbox = Outbox(
             self.journal,
@@ -119,6 +129,7 @@ class Stage:
                 clock=self.clock,
                 queries=self.prometheus,
                 silences=self.alertmanager,
+                callers={cluster_name: {via: self._caller(via, places) for via, places in outside.items()}},
                 reach={"Slack": Reach(self.listeners, "chat"), "PagerDuty": Reach(self.listeners, "pager")},
             ),
             Settings(routes=ROUTES, projects=projects, beside=NOTHING_BESIDE, lease=LEASE, **settings),
@@ -130,7 +141,7 @@ class Stage:
             actions=actions,
         )
         self._metrics = Metrics()
-        self.people = Deciding(
+        self.people = Asking(
             journal=self.journal,
             runner=self.core.runner,
             clock=self.clock,
@@ -139,10 +150,27 @@ class Stage:
             clusters=(cluster_name,),
             known_playbooks=lambda: frozenset(playbook_scope(p.playbook.name) for p in catalog),
             tell=self._refresh,
+            starter=self.core.starter,
         )
+        self._catalog = catalog
 
     def now_s(self) -> float:
         return self.clock.boot() - self._before_s
+
+    def filler(self, about: Object | None = None) -> Filler:
+        """Fills in what is only known now."""
+        return Filler(self.clock.now(), self.cluster.peek, about)
+
+    def _caller(self, via: str, places: Mapping[str, Sequence[Prepared]]) -> PreparedCaller:
+        return PreparedCaller(
+            via,
+            places,
+            now=self.now_s,
+            time_of=self.time_of,
+            fill=lambda value: self.filler().fill(value),
+            unprepared=self._unprepared,
+            carried_out=self._called,
+        )
 
     # Running
 
@@ -167,6 +195,7 @@ class Stage:
             for_ever("housekeeping", keeping.turn, self.clock),
             self._outbox.run(self.clock, poll_s=POLL_S),
             observer.run(),
+            for_ever("schedules", self.core.scheduler.turn, self.clock),
         ]
 
     async def _refresh(self, r: Remediation) -> None:
@@ -184,19 +213,39 @@ class Stage:
             return ", ".join(f"{r.playbook or r.id} is {r.state.value}" for r in unfinished) or "alerts are gathered"
         if await self.journal.undecided(1):
             return "an alert is undecided"
+        if due := self._due_soon():
+            return due
         return "messages wait to be sent" if await self.journal.outbox_pending() else ""
+
+    def _due_soon(self) -> str:
+        """A story that stops a moment before a schedule comes would tell nothing about it."""
+        now = self.clock.now()
+        for playbook in (loaded.playbook for loaded in self._catalog):
+            due = next_due(playbook.schedule, now) if playbook.schedule else None
+            if due is not None and due - now <= SOON:
+                return f"{playbook.name} is due at {due:%H:%M} UTC"
+        return ""
 
     async def close(self) -> None:
         """What is only known at the end: what became of each alert, what was changed, how the cluster looks."""
         for alert in reversed(await self.journal.recent_alerts(100)):
             self.record.line(self.now_s(), "alert", f"{alert.alert.name}: {alert.verdict or 'undecided'}")
-        self.record.changes += changes(self.cluster.audit, self.record.last.values(), self.seconds)
+        sent: dict[tuple[Verb, ObjectRef, bytes], str] = {}
+        for id_ in self.record.last:
+            for attempt in await self.journal.attempts(id_):
+                sent[attempt.request.verb, attempt.request.ref, attempt.request.body] = attempt.effect_id
+        found = changes(
+            self.cluster.audit, self.record.last.values(), self.seconds, sent=sent, called=self.record.called
+        )
+        self.record.changes += sorted(found, key=lambda change: change.at)
         for change in self.record.changes:
             self.record.line(change.at, "effect", str(change))
         self.record.timeline.sort(key=lambda line: line.at)
         self.record.ended_at = self.now_s()
         for kind in KINDS:
-            self.record.objects |= {str(ref_of(obj)): obj for obj in self.cluster.all(kind)}
+            for obj in self.cluster.all(kind):
+                ref = ref_of(obj)
+                self.record.objects |= {str(ref): obj, full_name(ref): obj}
 
     def seconds(self, at: datetime) -> float:
         """A time in the story."""
@@ -247,10 +296,22 @@ class Stage:
             self._unknown.add(query)
             self.record.line(self.now_s(), "prometheus", f"was asked what this test says nothing about: {query}")
 
+    def _unprepared(self, verb: str, what: str) -> None:
+        self.record.line(self.now_s(), "outside", f"{verb} of what this test says nothing about: {what}")
+        if verb == "send":
+            self.record.trouble(f"{what} was sent, and this test says nothing about it: add it under `outside`")
+
+    def _called(self, via: str, place: str, request: Mapping[str, Any], key: str) -> None:
+        now = self.now_s()
+        self.record.called.append(Called(at=now, via=via, place=place, request=dict(request), key=key))
+        self.on_call(via, place, request)
+
     def _decided(self, decision: Decision) -> None:
         if decision.notices:
             self._outbox.poke()
         before, after, now = decision.before, decision.remediation, self.now_s()
+        if after.id not in self.record.last and before.spec is not None and not before.parent:
+            self.record.choices.append((now, before.playbook))  # it began with it: a person or its schedule said so
         self.record.last[after.id] = after
         match decision.event:
             case Chosen() as chosen:

@@ -103,7 +103,9 @@ class Catalog:
         self._entries: Mapping[str, Entry] = MappingProxyType(entries)
         self._index: Mapping[str, MatcherIndex[Entry]] = {"firing": MatcherIndex(), "resolved": MatcherIndex()}
         for entry in entries.values():
-            self._index[entry.loaded.playbook.match.status].add(entry, entry.matchers)
+            match = entry.loaded.playbook.match
+            if match is not None:  # without it no alert ever starts it
+                self._index[match.status].add(entry, entry.matchers)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -187,10 +189,13 @@ def choose(contenders: Sequence[Contender]) -> Choice:
 def _why_passed(contender: Contender) -> str:
     if contender.holds is None:
         return f"its condition could not be evaluated: {contender.error}"
-    return f"its condition does not hold: {contender.entry.loaded.playbook.match.when}"
+    when = contender.entry.when
+    return f"its condition does not hold: {when.text if when else ''}"
 
 
 def _entry(loaded: LoadedPlaybook) -> Entry:
     match = loaded.playbook.match
+    if match is None:
+        return Entry(loaded, (), None)
     matchers = tuple(matcher for text in match.alerts for matcher in parse_matchers(text))
     return Entry(loaded, matchers, compile_expression(match.when) if match.when.strip() else None)

@@ -45,6 +45,8 @@ NOT_READ_AGAIN = frozenset({"revision_age", "restarts"})
 """Take the target's revisions and pods, which a check every 15 s does not read again."""
 
 ROOTS = ("alert", "labels", "target", "params")
+FROM_ALERT = frozenset({"alert", "labels"})
+"""Names that only an alert gives a meaning."""
 _GO_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:h|ms|m|s|us|µs|ns))+)", re.ASCII)
 
 

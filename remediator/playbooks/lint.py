@@ -10,7 +10,14 @@ from remediator.playbooks.folder import FileResult
 from remediator.playbooks.lint_alerts import matchers_of, matches_nothing, names_no_alert, overlaps, shadowed
 from remediator.playbooks.lint_findings import Finding, Lines, Review, Severity
 from remediator.playbooks.lint_queries import queries
-from remediator.playbooks.lint_steps import auto_without_proof, ladder, no_undo, pointless_steps
+from remediator.playbooks.lint_steps import (
+    auto_without_proof,
+    ladder,
+    no_undo,
+    pointless_report,
+    pointless_steps,
+    unproven_start,
+)
 from remediator.playbooks.model import LoadedPlaybook, Playbook
 from remediator.playbooks.problems import FieldPath
 
@@ -24,6 +31,8 @@ RULES: tuple[Callable[[Review, Playbook], None], ...] = (
     auto_without_proof,
     no_undo,
     pointless_steps,
+    unproven_start,
+    pointless_report,
     ladder,
     queries,
 )

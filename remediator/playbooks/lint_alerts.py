@@ -12,6 +12,9 @@ from remediator.playbooks.model import Playbook
 
 
 def matchers_of(playbook: Playbook) -> tuple[Matcher, ...]:
+    """Empty for one that no alert starts."""
+    if playbook.match is None:
+        return ()
     return tuple(matcher for text in playbook.match.alerts for matcher in parse_matchers(text))
 
 
@@ -25,6 +28,8 @@ def _values(matchers: Sequence[Matcher]) -> dict[str, frozenset[str]]:
 
 
 def names_no_alert(review: Review, playbook: Playbook) -> None:
+    if playbook.match is None:
+        return
     matchers = review.matchers[playbook.name]
     if not any(matcher.name == "alertname" and matcher.op in ("=", "=~") for matcher in matchers):
         what = "matches alerts of any name, also of rules written later"
@@ -32,6 +37,8 @@ def names_no_alert(review: Review, playbook: Playbook) -> None:
 
 
 def matches_nothing(review: Review, playbook: Playbook) -> None:
+    if playbook.match is None:
+        return
     matchers = review.matchers[playbook.name]
     for label in _values(matchers):
         if not _possible(matchers, label):
@@ -58,10 +65,12 @@ def _constant_false(text: str) -> str:
 
 def overlaps(review: Review, playbook: Playbook) -> None:
     """Equal priority denies at run time, so it is worth finding; each pair is told once, at the later name."""
+    if playbook.match is None:
+        return
     mine = review.matchers[playbook.name]
     for other in review.playbooks.values():
         one = other.playbook
-        if one.name >= playbook.name or one.match.status != playbook.match.status:
+        if one.match is None or one.name >= playbook.name or one.match.status != playbook.match.status:
             continue
         if one.priority != playbook.priority or not _may_share(review.matchers[one.name], mine):
             continue
@@ -92,10 +101,14 @@ def _possible(matchers: Sequence[Matcher], label: str) -> set[str]:
 
 
 def shadowed(review: Review, playbook: Playbook) -> None:
+    if playbook.match is None:
+        return
     mine = set(review.matchers[playbook.name])
     for other in review.playbooks.values():
         one = other.playbook
-        if one.match.when or one.match.status != playbook.match.status or one.priority <= playbook.priority:
+        if one.match is None or one.match.when or one.match.status != playbook.match.status:
+            continue
+        if one.priority <= playbook.priority:
             continue
         if set(review.matchers[one.name]) <= mine and one.name != playbook.name:
             what = f"never chosen: {one.name} matches all of its alerts with priority {one.priority}"

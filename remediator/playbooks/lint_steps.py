@@ -4,18 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from remediator.objects import WORKLOADS
 from remediator.playbooks.lint_findings import Review, Severity
-from remediator.playbooks.model import Mode, Playbook
+from remediator.playbooks.model import Mode, Playbook, TargetSpec
 from remediator.playbooks.problems import did_you_mean
 
 MAX_RUNGS = 3
 """Playbooks in one ladder, the first one included."""
 
-WITHOUT_INVERSE = frozenset({"rollout_restart", "evict_pod"})
-"""Actions that nothing can take back: the old processes are gone."""
+WITHOUT_INVERSE = frozenset(
+    {
+        "rollout_restart",
+        "evict_pod",
+        "node_command",
+        "etcd_snapshot",
+        "replace_node",
+        "expand_pvc",
+        "velero_backup",
+        "velero_restore",
+        "delete_failed_pods",
+        "delete_finished_jobs",
+        "renew_certificate",
+        "force_sync_secret",
+        "pg_cancel",
+        "pg_terminate",
+    }
+)
+"""Actions that nothing can take back: the old processes are gone, the volume has grown."""
 
 
 def auto_without_proof(review: Review, playbook: Playbook) -> None:
+    if playbook.is_report or playbook.is_checklist:
+        return
     if playbook.mode is Mode.AUTO and not playbook.verify.checks and not any(step.verify for step in playbook.steps):
         what = "acts on its own and proves nothing"
         review.say(Severity.WARNING, "auto-unverified", ("mode",), what, "Add verify.checks, or use mode: approve.")
@@ -30,6 +50,8 @@ def no_undo(review: Review, playbook: Playbook) -> None:
 
 def pointless_steps(review: Review, playbook: Playbook) -> None:
     """A wait or gate behind the last action changes nothing; a playbook without any action does nothing at all."""
+    if playbook.is_report or playbook.is_checklist:
+        return
     actions = [index for index, step in enumerate(playbook.steps) if step.action]
     if not actions:
         review.say(Severity.WARNING, "no-action", ("steps",), "no step acts", "Add a step with an action.")
@@ -41,6 +63,27 @@ def pointless_steps(review: Review, playbook: Playbook) -> None:
             review.say(Severity.WARNING, "unreachable", ("steps", index), f"this {kind} holds nothing back", hint)
 
 
+def unproven_start(review: Review, playbook: Playbook) -> None:
+    """Without an alert that could resolve, and without copies to count, nothing says whether it helped."""
+    acts = any(step.action for step in playbook.steps)
+    if playbook.match is not None or not acts or playbook.verify.checks or playbook.steps[-1].verify:
+        return
+    if not isinstance(playbook.target, TargetSpec) or playbook.target.kind in WORKLOADS:
+        return
+    what = "no alert starts it that could resolve, and nothing else proves that it helped: it will end as unclear"
+    review.say(Severity.WARNING, "unproven-start", ("verify",), what, "Add verify.checks.")
+
+
+def pointless_report(review: Review, playbook: Playbook) -> None:
+    """What a report says about acting has no effect."""
+    if not playbook.is_report:
+        return
+    for key in ("mode", "verify", "approval", "undo", "escalate"):
+        if key in playbook.model_fields_set:
+            what = f"a report changes nothing, so {key} has no effect"
+            review.say(Severity.NOTE, "report-key", (key,), what, "Remove it.")
+
+
 def ladder(review: Review, playbook: Playbook) -> None:
     rungs = [(index, rung.playbook) for index, rung in enumerate(playbook.escalate) if rung.playbook]
     seen: set[str] = set()
@@ -49,6 +92,9 @@ def ladder(review: Review, playbook: Playbook) -> None:
         if name not in review.playbooks:
             known = set(review.playbooks) - {playbook.name}
             review.say(Severity.ERROR, "unknown-rung", path, f"there is no playbook {name}", did_you_mean(name, known))
+        elif review.playbooks[name].playbook.is_report:
+            what, hint = f"{name} is a report, which helps nothing", "Use collect of this playbook, or notify."
+            review.say(Severity.WARNING, "report-rung", path, what, hint)
         elif name in seen:
             hint = "A playbook appears once per chain."
             review.say(Severity.ERROR, "rung-twice", path, f"{name} is a rung already", hint)

@@ -19,6 +19,7 @@ from remediator.alerts.names import name_problem
 from remediator.objects import KINDS
 from remediator.people.references import KNOWN, parse_reference
 from remediator.playbooks.expressions import (
+    FROM_ALERT,
     Environment,
     Expression,
     ExpressionError,
@@ -28,7 +29,7 @@ from remediator.playbooks.expressions import (
     check_roots,
     compile_expression,
 )
-from remediator.playbooks.model import Param
+from remediator.playbooks.model import HOW_TO_START, NOTHING_STARTS_IT, Param
 from remediator.playbooks.params import InvalidParam, ParamValue, param_value
 from remediator.playbooks.problems import FieldPath, did_you_mean
 from remediator.playbooks.selectors import selector_problem
@@ -58,6 +59,7 @@ class Meaning:
     def find(self) -> list[Complaint]:
         self.params = dict(self._params())
         self._match()
+        self._started_without_alert()
         self._target()
         for index, step in _items(self.content.get("steps")):
             if isinstance(step, Mapping):
@@ -115,6 +117,24 @@ class Meaning:
             check_params(compile_expression(text), self.params)
         except ExpressionError as exc:
             self._say(path, exc.what, exc.hint)
+
+    # --- other ways to start ------------------------------------------------------------------------------------------
+
+    @property
+    def _alertless(self) -> str:
+        """What starts it without an alert, and with nothing in its place; empty = a person can name the target where a
+        label would have, and everything else can have come from an alert."""
+        if "schedule" in self.content:
+            return "its schedule"
+        return "a person" if "match" not in self.content and self.content.get("manual") is True else ""
+
+    def _started_without_alert(self) -> None:
+        """A schedule names no target, so the playbook has to."""
+        if not {"match", "schedule"} & set(self.content) and self.content.get("manual", False) is False:
+            self._say(("match",), NOTHING_STARTS_IT, HOW_TO_START)
+        if "schedule" in self.content and self.content.get("target") == "from_alert":
+            what = "its schedule starts it without an alert, which could name a target"
+            self._say(("target",), what, "Name one: {kind, namespace, name}.")
 
     # --- targets ------------------------------------------------------------------------------------------------------
 
@@ -254,6 +274,9 @@ class Meaning:
 
     def _known(self, expression: Expression, roots: Collection[str]) -> None:
         check_params(expression, self.params)
+        if self._alertless and expression.roots & FROM_ALERT:
+            known = tuple(root for root in roots if root not in FROM_ALERT)
+            check_roots(expression, known, f"{self._alertless} starts it without an alert")
         check_roots(expression, roots, "it is not known before the target is found")
 
     def _stray_templates(self) -> None:

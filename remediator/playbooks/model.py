@@ -23,6 +23,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from remediator.playbooks.fields import (
     NAME_PATTERN,
@@ -38,6 +39,7 @@ from remediator.playbooks.fields import (
 )
 from remediator.playbooks.fields import Mode as Mode
 from remediator.playbooks.limits import Limits as Limits
+from remediator.playbooks.schedule_model import Schedule as Schedule
 
 PARAM_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 
@@ -255,8 +257,12 @@ NotifyPlace = Annotated[
 """`slack:C0123456789`, or one of the operator's `channels`: `apprise:mail-ops`, `webhook:cmdb`, `ticket:jira`."""
 
 
+NOTHING_STARTS_IT = "nothing starts it"
+HOW_TO_START = "Add match: for alerts, schedule: for certain times, or manual: true for people."
+
+
 class Playbook(Strict):
-    """One YAML file. Required: name, match, target or targets, steps."""
+    """One YAML file. Required: name, what starts it (match, schedule or manual), target or targets, steps."""
 
     api_version: Literal["remediator.dev/v1"] = Field("remediator.dev/v1", alias="apiVersion")
     name: PlaybookName
@@ -264,7 +270,10 @@ class Playbook(Strict):
     owner: str = ""
     runbook: str = ""
     params: Mapping[Annotated[str, Field(pattern=PARAM_PATTERN)], Param] = Field(default_factory=dict)
-    match: Match
+    match: Match | None = None
+    schedule: Schedule | None = None
+    manual: Flag = False
+    """Whether people may start it, see `remediator run`."""
     priority: Annotated[int, Field(strict=True, ge=-1000, le=1000)] = 0
     target: Target | None = None
     targets: TargetsSpec | None = None
@@ -272,7 +281,8 @@ class Playbook(Strict):
     mode: Mode = Mode.OBSERVE
     gather: Duration = timedelta(seconds=20)
     collect: tuple[Collect, ...] = ()
-    steps: tuple[Step, ...] = Field(min_length=1)
+    steps: tuple[Step, ...]
+    """None at all is a report: what is collected is told, and nothing can be changed."""
     verify: Verify = Verify()
     approval: ApprovalSpec = ApprovalSpec()
     undo: UndoSpec = UndoSpec()
@@ -280,6 +290,43 @@ class Playbook(Strict):
     notify: tuple[NotifyPlace, ...] = ()
     """Who else hears of it: what operators want to hear of is in their routes, and an author can only add to it."""
     guardrails: Limits = Limits()
+    given: SkipJsonSchema[Mapping[str, str]] = Field(default_factory=dict)
+    """Values of parameters that whoever started it gave, over all others. Never written in a file: they are put here
+    when a remediation begins, so that all that reads its playbook reads them."""
+
+    @model_validator(mode="after")
+    def _nothing_given(self, info: ValidationInfo) -> Playbook:
+        if from_yaml(info) and "given" in self.model_fields_set:
+            raise complaint('unknown key "given"', "Write values of parameters as their default.")
+        return self
+
+    @model_validator(mode="after")
+    def _starts_somehow(self, info: ValidationInfo) -> Playbook:
+        starts = self.match is not None or self.schedule is not None or self.manual
+        if not starts and not from_yaml(info):  # in a file it is told with its place, also beside other mistakes
+            raise complaint(NOTHING_STARTS_IT, HOW_TO_START)
+        return self
+
+    @field_validator("steps")
+    @classmethod
+    def _does_something(cls, value: tuple[Step, ...], info: ValidationInfo) -> tuple[Step, ...]:
+        if value:
+            return value
+        if not info.data.get("collect", True):  # not there where it is complained about already
+            raise complaint("must not be empty", "Fill it in; only a report has no steps, and it needs collect.")
+        if info.data.get("targets") is not None:
+            raise complaint("a report, which has no steps, is about a single target", "Write target, not targets.")
+        return value
+
+    @property
+    def is_report(self) -> bool:
+        """It only collects and tells."""
+        return not self.steps
+
+    @property
+    def is_checklist(self) -> bool:
+        """Every step is a question, so people do it all and nothing is changed by us."""
+        return bool(self.steps) and all(step.ask for step in self.steps)
 
     @model_validator(mode="after")
     def _one_target(self) -> Playbook:

@@ -119,7 +119,7 @@ def project_named(name: str, projects: Sequence[Project]) -> Project | None:
 def uses(playbook: Playbook) -> tuple[tuple[str, str], ...]:
     """What a project has to allow, each with its field: the actions of the steps, and a start without an alert."""
     found = [(f"steps[{i}].action", step.action) for i, step in enumerate(playbook.steps) if step.action]
-    if getattr(playbook, SCHEDULE, None):
+    if playbook.schedule is not None:
         found.append((SCHEDULE, SCHEDULE))
     return tuple(found)
 

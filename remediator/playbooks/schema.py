@@ -40,6 +40,7 @@ def playbook_schema(
         definitions["Collect"] = {"type": "object", "minProperties": 1, "maxProperties": 1}
     schema["properties"]["params"]["additionalProperties"] = False  # the pattern is the only way to write a name
     _targets(schema, definitions)
+    _beginnings(schema)
     _steps(definitions["Step"], check_kinds, actions, definitions)
     _rungs(definitions["Escalation"])
     return {
@@ -59,6 +60,16 @@ def _targets(schema: Schema, definitions: Schema) -> None:
     schema["properties"]["target"] = {"anyOf": [{"const": "from_alert"}, {"$ref": "#/$defs/TargetSpec"}]}
     schema["properties"]["targets"] = {"$ref": "#/$defs/TargetsSpec"}
     schema["oneOf"] = [{"required": ["target"]}, {"required": ["targets"]}]
+
+
+def _beginnings(schema: Schema) -> None:
+    """Something starts it, and what has no steps collects something about a single target."""
+    started = [{"required": ["match"]}, {"required": ["schedule"]}]
+    schema["anyOf"] = [*started, {"properties": {"manual": {"const": True}}, "required": ["manual"]}]
+    report: Schema = {"properties": {"collect": {"minItems": 1}}, "required": ["collect", "target"]}
+    no_steps: Schema = {"properties": {"steps": {"maxItems": 0}}}
+    schema["if"], schema["then"] = no_steps, report
+    schema["dependentSchemas"] = {"schedule": {"properties": {"target": {"type": "object"}}}}
 
 
 def _steps(step: Schema, checks: Schema, actions: Mapping[str, Action[Any]], definitions: Schema) -> None:

@@ -8,7 +8,7 @@ from remediator.playbooks.model import Playbook
 def unsupported(playbook: Playbook) -> tuple[str, ...]:
     """A line for each; empty when everything the playbook says has an effect."""
     found = []
-    if playbook.match.status == "resolved":
+    if playbook.match is not None and playbook.match.status == "resolved":
         found.append("match.status: resolved alerts start nothing yet; remove it")
     for index, step in enumerate(playbook.steps):
         if step.repeatable:

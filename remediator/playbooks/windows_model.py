@@ -70,13 +70,14 @@ def _one_line(value: str) -> str:
 
 Zone = Annotated[str, AfterValidator(_zone)]
 """An IANA name; empty = none given."""
+CronText = Annotated[str, AfterValidator(_cron)]
 CalendarName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 
 
 class Window(Strict):
     """Begins whenever `cron` says so on the clocks of `zone`, and ends `duration` of elapsed time later."""
 
-    cron: Annotated[str, AfterValidator(_cron)]
+    cron: CronText
     duration: Annotated[Duration, AfterValidator(_length)]
     zone: Zone = ""
     """May only be left out where the operator's policy gives a default: see `zone_problems`."""

@@ -28,11 +28,11 @@ from remediator.playbooks.catalog import (
     ask,
     choose,
 )
-from remediator.playbooks.model import Playbook
+from remediator.playbooks.model import LoadedPlaybook, Mode, Playbook
 from remediator.playbooks.params import InvalidParam
 from remediator.playbooks.projects import Project
 from remediator.ports import Clock, Cluster
-from remediator.remediation.aim import Aim, Aiming, OutsideProject
+from remediator.remediation.aim import NO_WISH, Aim, Aiming, OutsideProject, Start
 from remediator.remediation.draft import Decision
 from remediator.remediation.events import Chosen, NoneChosen, PlanMade
 from remediator.remediation.journal import AlertRecord, Journal
@@ -52,7 +52,8 @@ class Looked:
 
     entry: Entry
     alert_id: str
-    alert: Alert
+    alert: Alert | None
+    """None where a person or a schedule has started it."""
     aim: Aim | None = None
     contender: Contender | None = None
     unclear: str = ""
@@ -90,16 +91,25 @@ class Chooser:
         self._projects = projects
         self._actions = actions or {}
 
+    @property
+    def home(self) -> str:
+        """The first of the clusters: where is to be written what is about none of them."""
+        return next(iter(self._clusters))
+
     async def choose(
-        self, r: Remediation, given: Sequence[AlertRecord] | None = None
+        self, r: Remediation, given: Sequence[AlertRecord] | None = None, start: Start = NO_WISH
     ) -> Chosen | NoneChosen | PlanMade:
-        """The playbook with the highest priority among those that apply. Raises: JournalUnavailable."""
+        """The playbook with the highest priority among those that apply. `start` counts for candidates without an
+        alert, see there. Raises: JournalUnavailable."""
         records = {a.id: a for a in (await self._journal.alerts(r.alerts) if given is None else given)}
         catalog = self._catalog()
         looked: dict[str, Looked] = {}
         gone = list(dict.fromkeys(str(no) for record in records.values() for no in catalog.refused(record.alert)))
         for candidate in r.candidates:
             entry = catalog.entry(candidate.playbook)
+            if entry is not None and not candidate.alert_id:
+                looked[entry.name] = await self._look_without_alert(entry, start)
+                continue
             record = records.get(candidate.alert_id)
             if entry is None or record is None:
                 gone.append(f"{candidate.playbook} is no longer loaded")
@@ -132,6 +142,21 @@ class Chooser:
             return replace(found, unseen=str(exc))
         return replace(found, aim=aim, contender=contender)
 
+    async def _look_without_alert(self, entry: Entry, start: Start) -> Looked:
+        """It was asked for by name, so its matchers and its `when`, which are about alerts, have no say."""
+        if start.params:
+            entry = replace(entry, loaded=given_to(entry.loaded, start.params))
+        found = Looked(entry=entry, alert_id="", alert=None)
+        try:
+            aim = await self._aiming.aim(entry.loaded, None, self._clock.now(), start)
+        except OutsideProject as exc:
+            return replace(found, unclear=str(exc), objector="project")
+        except TargetUnclear as exc:
+            return replace(found, unclear=str(exc))
+        except ReadError as exc:
+            return replace(found, unseen=str(exc))
+        return replace(found, aim=aim, contender=Contender(entry=entry, holds=True))
+
     def pick(self, r: Remediation, looked: Sequence[Looked], gone: Sequence[str]) -> Chosen | NoneChosen | PlanMade:
         """Pure: highest priority wins, a tie denies, and what cannot be seen holds if it could have won."""
         choice = choose([x.contender for x in looked if x.contender is not None])
@@ -157,8 +182,8 @@ class Chooser:
         place = place_at(
             chosen.aim.cluster,
             chosen.aim.ref,
-            chosen.alert.labels,
-            chosen.alert.severity,
+            chosen.alert.labels if chosen.alert else {},
+            chosen.alert.severity if chosen.alert else r.severity,
             highest_of(choice.loaded.project, self._projects),
         )
         environment = self._policy.environment_at(place)
@@ -167,9 +192,10 @@ class Chooser:
             spec=spec,
             playbook_hash=choice.loaded.hash,
             project=choice.loaded.project,
-            mode=limits_in_force(spec, self._policy, place).mode.value,
+            mode=self._mode(spec, place),
             environment=environment.name if environment else "",
             alert_id=chosen.alert_id,
+            cluster="" if chosen.alert else chosen.aim.cluster,
             target=chosen.aim.ref,
             root=chosen.aim.root,
             because=chosen.aim.because,
@@ -190,6 +216,10 @@ class Chooser:
         if quorum == spec.approval.quorum:
             return spec
         return spec.model_copy(update={"approval": spec.approval.model_copy(update={"quorum": quorum})})
+
+    def _mode(self, spec: Playbook, place: Place) -> str:
+        """A report only looks, whatever is allowed there."""
+        return Mode.OBSERVE.value if spec.is_report else limits_in_force(spec, self._policy, place).mode.value
 
     def _ladder(self, spec: Playbook) -> tuple[str, ...]:
         """Playbooks that follow, each once, at most three deep. The first playbook's list governs the whole ladder."""
@@ -228,10 +258,19 @@ class Chooser:
             spec=spec,
             playbook_hash=loaded.hash,
             project=loaded.project,
-            mode=limits_in_force(spec, self._policy, place).mode.value,
+            mode=self._mode(spec, place),
             environment=parent.environment,
+            requester=parent.requester,
+            cause=parent.cause,
             parent=parent.id,
             chain=(*parent.chain, loaded.playbook.name),
             ladder=parent.ladder[1:],
             reason=f"next rung after {parent.id} ({parent.playbook}, {parent.outcome.value})",
         )
+
+
+def given_to(loaded: LoadedPlaybook, params: Mapping[str, str]) -> LoadedPlaybook:
+    """The playbook with the values that somebody gave its parameters. Its hash stays that of the content as written;
+    the values belong to every digest."""
+    spec = loaded.playbook.model_copy(update={"given": dict(params)})
+    return loaded.model_copy(update={"playbook": spec})

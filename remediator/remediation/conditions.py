@@ -49,7 +49,7 @@ def weak_rung(d: Draft) -> bool:
 
 def starts_without_action(d: Draft) -> bool:
     """The first step is a wait, a gate or a question."""
-    return d.r.spec is not None and not d.r.spec.steps[0].action
+    return d.r.spec is not None and bool(d.r.spec.steps) and not d.r.spec.steps[0].action
 
 
 def approval_holds(d: Draft) -> bool:
@@ -71,7 +71,8 @@ def alert_is_gone(d: Draft) -> bool:
 
 
 def needs_approval(d: Draft) -> bool:
-    return d.r.mode == "approve" or _answer(d) is Answer.ASK
+    asks = d.r.mode == "approve" and not (d.r.spec and d.r.spec.is_checklist)  # each of its steps is a question anyway
+    return asks or _answer(d) is Answer.ASK
 
 
 def approved_plan_still_holds(d: Draft) -> bool:
@@ -107,7 +108,7 @@ def told_by_its_storm(d: Draft) -> bool:
 def for_this_digest(d: Draft) -> bool:
     if d.r.state is not State.SNOOZED and d.r.deadline is not None and d.now >= d.r.deadline:
         return False  # expired, though nobody has come to say so yet
-    return bool(d.r.digest) and d.event.digest == d.r.digest and d.event.who != d.r.requester
+    return bool(d.r.digest) and d.event.digest == d.r.digest and d.event.who != d.r.may_not_approve
 
 
 def completes_quorum(d: Draft) -> bool:
@@ -236,9 +237,16 @@ def verify_in_force(d: Draft) -> Verify:
     return verify_of(d.r)
 
 
+CONFIRMED = Check(kind="confirmed")
+BY_WORD = Verify.model_validate({"settle": 0, "interval": 1, "successes": 1, "failures": 1, "checks": (CONFIRMED,)})
+"""Of a checklist that names no check, where no alert could resolve: that people have done it is their word."""
+
+
 def verify_of(r: Remediation) -> Verify:
     """The playbook's verification, or the checks of a step in the middle."""
     assert r.spec is not None
+    if r.spec.is_checklist and not r.spec.verify.checks and not r.alerts:
+        return BY_WORD
     step = r.spec.steps[r.step]
     if r.step >= len(r.spec.steps) - 1:
         return final_verify(r.spec)
@@ -247,7 +255,7 @@ def verify_of(r: Remediation) -> Verify:
 
 def final_verify(spec: Playbook) -> Verify:
     """The playbook's verification, with the checks of its last step among it."""
-    last = spec.steps[-1].verify
+    last = spec.steps[-1].verify if spec.steps else None
     if not last:
         return spec.verify
     checks = spec.verify.checks or DEFAULT_CHECKS

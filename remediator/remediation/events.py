@@ -22,6 +22,8 @@ class Chosen:
     playbook_hash: str
     mode: str
     alert_id: str
+    cluster: str = ""
+    """Empty = the one that its alerts came from."""
     target: ObjectRef | None = None
     root: ObjectRef | None = None
     because: str = ""

@@ -13,7 +13,7 @@ from remediator.playbooks.model import Collect
 from remediator.redact import redact
 from remediator.remediation.arguments import fill_plain, parse_arguments
 from remediator.remediation.checks.base import CheckContext, one_line
-from remediator.remediation.collectors import events, graph, logs, restarts, status
+from remediator.remediation.collectors import airflow, events, graph, jvm, logs, restarts, sql_report, status
 from remediator.remediation.collectors.base import CollectArgs, CollectorKind, Evidence
 
 __all__ = ["COLLECTORS", "Evidence", "collect_all", "parse_collect"]
@@ -24,7 +24,20 @@ MAX_PIECES = 20
 """More than a person reads at 3 a.m.; the rest is named, not collected."""
 
 COLLECTORS: Mapping[str, CollectorKind[Any]] = {
-    kind.name: kind for kind in (logs.KIND, events.KIND, status.KIND, restarts.KIND, graph.PROMQL, graph.GRAPH)
+    kind.name: kind
+    for kind in (
+        logs.KIND,
+        events.KIND,
+        status.KIND,
+        restarts.KIND,
+        graph.PROMQL,
+        graph.GRAPH,
+        airflow.TASK_LOG,
+        airflow.IMPORT_ERRORS,
+        airflow.STATUS,
+        jvm.KIND,
+        sql_report.KIND,
+    )
 }
 
 

@@ -190,6 +190,19 @@ class Turns:
     at_most: timedelta
 
 
+ScheduleKey = tuple[str, str]
+"""A playbook's name, and its cron and zone as one text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleRun:
+    """What became of one due time: the remediation that it began, or why it was skipped."""
+
+    due: datetime
+    remediation_id: str = ""
+    detail: str = ""
+
+
 class StaleRemediation(Exception):
     """Somebody else moved this remediation (another version or epoch): drop what you were about to do and read it
     again."""
@@ -250,6 +263,36 @@ class Journal(Protocol):
         transaction. None when an unfinished `received` remediation of that root exists by now (join that one).
         Raises: AlreadyDecided.
         """
+        ...
+
+    # Schedules ------------------------------------------------------------------------------------------------------
+    async def begin_schedule(self, key: ScheduleKey, now: datetime) -> datetime:
+        """Up to when its times are dealt with. One that is not known counts from now on: nothing of before is missed.
+        """
+        ...
+
+    async def forget_schedule(self, key: ScheduleKey) -> None:
+        """It is not in force any more; should it come back, it counts from then on."""
+        ...
+
+    async def settle_schedule(
+        self,
+        key: ScheduleKey,
+        was: datetime,
+        until: datetime,
+        now: datetime,
+        *,
+        skipped: Sequence[ScheduleRun] = (),
+        run: ScheduleRun | None = None,
+        remediation: Remediation | None = None,
+    ) -> Remediation | None:
+        """Its times from `was` to `until` are dealt with: the `skipped` ones are on record, and `run` has opened this
+        remediation, all in one transaction. None where nothing was opened: there was nothing to open, somebody else was
+        faster, or that time of the playbook has been dealt with."""
+        ...
+
+    async def schedule_runs(self, playbook: str, limit: int) -> tuple[ScheduleRun, ...]:
+        """Newest first."""
         ...
 
     async def join(self, decision: Decision, now: datetime, messages: Sequence[OutboxMessage] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -19,7 +20,7 @@ from remediator.remediation.conditions import (
     verify_in_force,
 )
 from remediator.remediation.draft import LADDER_OUTCOMES, Draft, Notice
-from remediator.remediation.state import Consent, Done, State, StepOutcome
+from remediator.remediation.state import Confirmed, Consent, Done, State, StepOutcome
 
 RECHECK = 30.0
 """Seconds between looks at what is held or waits for people."""
@@ -42,13 +43,15 @@ SAMPLES_KEPT = 60
 def take_choice(d: Draft) -> None:
     e = d.event
     others = tuple(a for a in d.r.alerts if a != e.alert_id)
+    first = (e.alert_id,) if e.alert_id else ()  # none where a person or a schedule has started it
     d.set(
         spec=e.spec,
         playbook_hash=e.playbook_hash,
         project=e.project,
         mode=e.mode,
         environment=e.environment,
-        alerts=(e.alert_id, *others),
+        alerts=(*first, *others),
+        cluster=e.cluster or d.r.cluster,
         target=e.target,
         root=e.root,
         because=e.because,
@@ -266,6 +269,9 @@ def take_answer(d: Draft) -> None:
     """A question is answered. Where nobody had to agree to the plan nobody has done so now: what a guardrail asks about
     later is another question."""
     take_consent(d)
+    people = tuple(c.who for c in d.get("consents") if c.digest == d.r.digest)
+    answered = Confirmed(step=d.r.step, question=step_of(d).ask, who=people, at=d.now)
+    d.set(confirmed=(*d.r.confirmed, answered))
     if not d.r.plan_agreed:
         d.set(consents=())
 
@@ -289,6 +295,9 @@ def _enter_step(d: Draft, index: int) -> None:
         # The question is a proposal of its own: who agreed to the plan has not answered it.
         expires = d.now + spec.approval.expires
         d.set(plan_agreed=d.r.agreed)
+        if spec.is_checklist:
+            # Nothing but the question is agreed to: a yes to one must not count for the next, however late it comes.
+            d.set(digest=hashlib.sha256(f"{d.get('digest')}/{index}".encode()).hexdigest())
         d.set(waiting_for="ask", due=None, deadline=expires, approval_expires=expires, consents=(), reason=step.ask)
         d.set(told=tuple(t for t in d.get("told") if t != Notice.PROPOSED.value))
         d.tell(Notice.PROPOSED)

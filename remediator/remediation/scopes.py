@@ -25,11 +25,14 @@ class Scopes:
         self._params = params
 
     def scope(self, spec: Playbook, alert: Alert | None, view: View | None, now: datetime) -> Scope:
-        """Raises: InvalidParam for a value that the playbook does not take."""
+        """What the playbook was given when it was started counts most, then the target's annotations, then the config.
+
+        Raises: InvalidParam for a value that the playbook does not take.
+        """
         given: dict[str, object] = dict(self._params.get(spec.name, {}))
         if view is not None:
             for name, value in annotations_of(view.target).items():
                 if name.startswith(PARAM_ANNOTATION) and name.removeprefix(PARAM_ANNOTATION) in spec.params:
                     given[name.removeprefix(PARAM_ANNOTATION)] = value
-        values = resolve_params(spec.params, given)
+        values = resolve_params(spec.params, {**given, **spec.given})
         return Environment(alert, now).scope(params=values, target=normalise_target(view) if view else None)

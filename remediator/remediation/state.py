@@ -171,11 +171,23 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """One question between the steps that was answered, with everybody whose word counted: what a checklist leaves
+    behind. `at` is when the last of them spoke."""
+
+    step: int
+    question: str
+    who: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A playbook that some alert of the incident matches, with that alert."""
+    """A playbook that some alert of the incident matches, with that alert; without one where a person or a schedule has
+    started it."""
 
     playbook: str
-    alert_id: str
+    alert_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +225,8 @@ class Remediation:
     """The one whose policy holds, decided when the playbook was chosen; empty = none matched."""
     requester: str = ""
     """Who asked for it (`remediator run`); excluded from approving it. Empty for alerts."""
+    cause: str = ""
+    """Why it began without an alert, for people: who asked for it and why, or for when it was scheduled."""
     plan: Plan | None = None
     verdicts: tuple[Verdict, ...] = ()
     reason: str = ""
@@ -245,6 +259,8 @@ class Remediation:
     """When the last effect was acknowledged: samples must postdate it."""
     waiting_for: str = ""
     """In `waiting`: timer, gate, ask, pause, budget, guard."""
+    confirmed: tuple[Confirmed, ...] = ()
+    """Questions between its steps that were answered, oldest first."""
     samples: tuple[SampleSet, ...] = ()
     quiet_since: datetime | None = None
     unproven: bool = False
@@ -276,6 +292,12 @@ class Remediation:
     @property
     def playbook(self) -> str:
         return self.spec.name if self.spec else ""
+
+    @property
+    def may_not_approve(self) -> str:
+        """Who asked for it, and so is no second pair of eyes. Of a checklist there is nothing to approve: whoever runs
+        it may answer it."""
+        return "" if self.spec is not None and self.spec.is_checklist else self.requester
 
     @property
     def agreed(self) -> bool:

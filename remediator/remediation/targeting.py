@@ -16,6 +16,7 @@ from remediator.alerts.alert import Alert
 from remediator.alerts.labels import Hint, InvalidHint, LabelRules, Reading, read_labels
 from remediator.errors import NotFound, RemediatorError
 from remediator.objects import KINDS, Object, ObjectRef, controller_of, dig, ref_of, uid_of
+from remediator.playbooks.problems import did_you_mean
 from remediator.ports import Cluster
 
 _MAX_OWNERS = 5
@@ -81,6 +82,30 @@ async def resolve_from_alert(cluster: Cluster, alert: Alert, rules: LabelRules) 
         pod=pod,
         because="; ".join(notes),
         snapshot=answer.target.snapshot,
+    )
+
+
+async def resolve_named(cluster: Cluster, ref: ObjectRef) -> Resolved:
+    """The object that a person has named, with what stands above it: a pod's name means its workload here as well.
+
+    Raises: TargetUnclear (deny); Forbidden or CannotSee (hold).
+    """
+    if ref.kind not in KINDS:
+        raise TargetUnclear(f"unknown kind {ref.kind!r:.60}. {did_you_mean(ref.kind, KINDS)}")
+    look = _Look(cluster)
+    try:
+        found = await look.get(ref)
+    except NotFound as exc:
+        raise TargetUnclear(f"{ref} does not exist in cluster {cluster.name}") from exc
+    chain = await look.chain(found)
+    target = _target(chain)
+    return Resolved(
+        ref=target.ref,
+        root=chain[-1].ref,
+        uid=target.uid,
+        pod=ref.name if ref.kind == "Pod" else "",
+        because=f"{ref} was named{_owners(chain)}",
+        snapshot=target.snapshot,
     )
 
 

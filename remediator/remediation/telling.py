@@ -17,7 +17,7 @@ from remediator.people.leads import broke_the_glass
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.routes import News, Routes, notices
 from remediator.people.story import ApprovalNote, EvidenceNote, Measure, Story, StoryAlert, Urgency
-from remediator.people.wording import ASKING, LEFT_ALONE, QUESTIONS, TAKEN, wording
+from remediator.people.wording import ASKING, LEFT_ALONE, QUESTIONS, REPORT, TAKEN, wording
 from remediator.ports import Clock
 from remediator.remediation.altered import altered
 from remediator.remediation.break_glass import Glass
@@ -25,7 +25,7 @@ from remediator.remediation.company import Company
 from remediator.remediation.draft import Decision, Notice
 from remediator.remediation.events import Approved, Event
 from remediator.remediation.evidence import Evidence
-from remediator.remediation.journal import AlertRecord, Journal
+from remediator.remediation.journal import AlertRecord, Journal, JournalEvent
 from remediator.remediation.risk import arrows, plan_lines, risk_of
 from remediator.remediation.samples import CheckSample, SampleSet
 from remediator.remediation.state import Remediation, State, StepOutcome
@@ -82,6 +82,8 @@ class Teller:
             return ()
         records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
         story = await self._story(r, records, next_rung=decision.child)
+        if told_as(r) == REPORT:
+            story = replace(story, evidence=_found(await self._journal.history(r.id), r))
         changes = change_events(story, effects, self._routes.pagerduty)
         if not told:
             return changes
@@ -189,6 +191,20 @@ class Teller:
         await self._journal.store_messages(messages, self._clock.now())
 
 
+def _found(history: Sequence[JournalEvent], r: Remediation) -> tuple[EvidenceNote, ...]:
+    """What a report has collected, as it is on record; of a report that was begun twice the last time only."""
+    pieces = len(r.spec.collect) if r.spec else 0
+    notes = [e for e in history if e.type == EVIDENCE][-pieces:]
+    return tuple(
+        EvidenceNote(
+            title=str(e.data.get("title") or e.reason),
+            text=str(e.data.get("text", "")),
+            log=str(e.data.get("log", "")),
+        )
+        for e in notes
+    )
+
+
 def scene_of(decision: Decision) -> Scene | None:
     """What this transition did to which object; None where nothing was done by then."""
     before, r = decision.before, decision.remediation
@@ -221,6 +237,8 @@ def told_as(r: Remediation) -> str:
         return ASKING
     if r.outcome is StepOutcome.TAKEN:
         return TAKEN
+    if r.state is State.OBSERVED and r.spec is not None and r.spec.is_report:
+        return REPORT
     if r.state is State.CANCELLED and not r.consents:
         return LEFT_ALONE
     return r.state.value
@@ -278,6 +296,7 @@ def story_of(
         environment=r.environment,
         project=r.project,
         alerts=tuple(_alert(a) for a in records),
+        cause=r.cause,
         because=r.because,
         diff=diff_lines(r),
         plan=plan_lines(r.plan),
@@ -305,6 +324,8 @@ def _is_snoozed(r: Remediation) -> bool:
 
 def _why_here(r: Remediation) -> str:
     """What it stands in is the headline's to say: `rollout: good 3/3`, not `succeeded: rollout: good 3/3`."""
+    if told_as(r) == REPORT and r.spec is not None:
+        return " ".join(text for text in (r.spec.description.strip(), f"{r.reason}.") if text)
     return arrows(r.reason.removeprefix(f"{r.state}: "))
 
 
@@ -318,6 +339,8 @@ def _why_this(r: Remediation) -> str:
 def headline(r: Remediation) -> str:
     """What it does, imperative, without the state."""
     target = r.target or r.root
+    if r.spec is not None and r.spec.is_report:
+        return f"{r.playbook} {target}"
     if r.plan is None:
         what = r.spec.steps[0].action if r.spec else "look at"
         return f"{what.replace('_', ' ')} {target}" if what else f"{r.playbook} {target}"

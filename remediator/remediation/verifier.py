@@ -135,7 +135,7 @@ class Verifier:
     async def quiet_since(self, r: Remediation, records: Sequence[AlertRecord]) -> datetime | None:
         """Since when every alert is proven absent by a live Prometheus; None = firing, or not proven. What began without
         one is not over because alerts that joined it are."""
-        if self._queries is None or not records or r.cause:
+        if self._queries is None or not records:
             return None
         context = self._context(r, records, self._targets(r), since=None)
         found = (await sample_all((QUIET,), context)).checks[0]
@@ -178,6 +178,9 @@ class Verifier:
             queries=self._queries,
             http=self._http,
             callers=self._callers.get(r.cluster, {}),
+            scope=scope,
+            remediation=r.id,
+            made=tuple(done.made for done in r.done if done.made is not None),
             alerts=tuple(a.alert for a in records),
             since=since,
             render=expander(scope) if scope else no_templates,

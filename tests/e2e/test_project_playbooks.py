@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from remediator.app import App, connect
+from remediator.app import App
 from remediator.config import Config
+from remediator.connecting import connect
 from remediator.errors import InvalidConfig
 from tests.support.chart import CHART
 from tests.support.controlplane import ControlPlane, manifests, wait_until

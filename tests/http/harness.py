@@ -129,6 +129,7 @@ class World:
     intake_pokes: int = 0
     poked: asyncio.Event = field(default_factory=asyncio.Event)
     reloads: int = 0
+    starter: Any = None
     asked: list[dict[str, Any]] = field(default_factory=list)
     explained: dict[str, Any] = field(
         default_factory=lambda: {"would": "nothing", "explanation": "no loaded playbook matches its labels"}
@@ -148,6 +149,7 @@ class World:
             missing=lambda: self.missing,
             reload=self._reload,
             clusters=self.clusters,
+            starter=self.starter,
         )
 
     def app(self, **changes: Any) -> web.Application:

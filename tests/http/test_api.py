@@ -32,6 +32,7 @@ ROUTES: tuple[tuple[str, str, dict[str, Any] | None, str], ...] = (
     ("POST", "/remediations/r-1/snooze", {"for": "5m"}, "approver"),
     ("POST", "/episodes/e-1/take", {}, "operator"),
     ("POST", "/episodes/r-1/give-back", {}, "operator"),
+    ("POST", "/playbooks/scale-api/run", {}, "operator"),
 )
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from remediator.actions.base import Params
 from remediator.actions.change import Change, Failover
-from remediator.actions.workloads.rollout_restart import RolloutRestart, RolloutRestartParams
 from remediator.actions.view import View
+from remediator.actions.workloads.rollout_restart import RolloutRestart, RolloutRestartParams
 from remediator.adapters.simulated import VirtualClock
 from remediator.errors import InvalidPlaybook
 from remediator.guardrails import circuit_breaker, order

@@ -22,9 +22,9 @@ from remediator.adapters.pagerduty import PagerDuty
 from remediator.adapters.prometheus import PrometheusQueries
 from remediator.adapters.simulated import Reject, Script
 from remediator.adapters.slack import SlackChat
-from remediator.app import _endpoint as wired
 from remediator.cli.serving import secrets_of
 from remediator.config import load_config
+from remediator.connecting import endpoint_of as wired
 from remediator.errors import EffectError, InvalidConfig, ReadError
 from remediator.guardrails import order
 from remediator.logs import set_up_logging

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from remediator.actions.registry import BUILT_IN
 from remediator.objects import KINDS
@@ -32,17 +34,50 @@ def resource_of(kind: str) -> tuple[str, str]:
     return KINDS[kind].api_version.rpartition("/")[0], KINDS[kind].plural
 
 
+STARTERS = ("rollout_restart", "rollback", "scale", "evict_pod")
+"""What the playbooks of the default set do; the other areas bring their rights by `remediator rbac`."""
+
+READ = (
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "ReplicaSet",
+    "ControllerRevision",
+    "Pod",
+    "Service",
+    "Event",
+    "PersistentVolumeClaim",
+    "Node",
+    "Namespace",
+    "Job",
+    "CronJob",
+    "HorizontalPodAutoscaler",
+    "PodDisruptionBudget",
+)
+"""What finding a target, guardrails and evidence look at, whatever the playbooks do."""
+
+
+def test_the_default_playbooks_do_no_more_than_the_chart_grants() -> None:
+    used = {
+        step.get("action")
+        for path in Path("playbooks").glob("*.yaml")
+        for step in yaml.safe_load(path.read_text())["steps"]
+    }
+    assert used <= {*STARTERS, None}
+
+
 def test_exactly_the_kinds_that_are_read() -> None:
     read, _ = chart_roles()
-    kinds = {(verb, *resource_of(kind)) for kind in KINDS for verb in ("get", "list", "watch")}
+    kinds = {(verb, *resource_of(kind)) for kind in READ for verb in ("get", "list", "watch")}
     assert rights(read) == kinds | {("get", "", "pods/log")}
 
 
 def test_exactly_what_the_actions_write() -> None:
     """Patches of what they act on, an autoscaler in the place of its workload, pods by eviction, the one deletion."""
     _, write = chart_roles()
-    patched = {kind for action in BUILT_IN for kind in action.kinds}
-    patched |= {"HorizontalPodAutoscaler" for action in BUILT_IN if "hpas" in action.needs}
+    starters = [action for action in BUILT_IN if action.name in STARTERS]
+    patched = {kind for action in starters for kind in action.kinds}
+    patched |= {"HorizontalPodAutoscaler" for action in starters if "hpas" in action.needs}
     wanted = {("patch", *resource_of(kind)) for kind in patched}
     events = {("create", "", "events"), ("patch", "", "events")}
     assert rights(write) == wanted | events | {("create", "", "pods/eviction"), ("delete", "", "pods")}
@@ -83,7 +118,7 @@ def may(client: KubeClient, verb: str, resource: str, namespace: str = "") -> bo
 def test_a_service_account_with_the_chart_s_rights(control_plane: ControlPlane, namespace: str, other: str) -> None:
     """It reads everywhere, writes in one namespace, and nowhere more than the actions need."""
     me = control_plane.client.with_token(grant_chart_roles(control_plane, "remediator", namespace, write=[namespace]))
-    for kind in KINDS:
+    for kind in READ:
         group, plural = resource_of(kind)
         resource = f"{plural}.{group}" if group else plural
         assert all(may(me, verb, resource) for verb in ("get", "list", "watch")), kind

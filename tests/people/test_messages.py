@@ -14,7 +14,7 @@ from remediator.guardrails.verdict import Answer, Verdict
 from remediator.people.markup import size
 from remediator.people.messages import CONTINUED, Message, call_reply, evidence_reply, main_message, state_reply
 from remediator.people.story import EvidenceNote, Story, StoryAlert
-from remediator.people.wording import ASKING, LEFT_ALONE, OUTCOMES, TAKEN, WORDINGS
+from remediator.people.wording import ASKING, LEFT_ALONE, OUTCOMES, REPORT, TAKEN, WORDINGS
 from remediator.remediation.state import State, StepOutcome
 from tests.people.hostile import hostile_stories
 from tests.people.stories import ALL, DENIED, ESCALATED, HELD, NOW, ROLLBACK, SUCCEEDED
@@ -271,7 +271,7 @@ def test_every_outcome_says_how_the_target_was_left(outcome: str) -> None:
 
 
 def test_the_words_cover_the_state_machine() -> None:
-    assert {state.value for state in State} | {ASKING, LEFT_ALONE, TAKEN} == set(WORDINGS)
+    assert {state.value for state in State} | {ASKING, LEFT_ALONE, TAKEN, REPORT} == set(WORDINGS)
     assert {outcome.value for outcome in StepOutcome} - {""} == set(OUTCOMES)
 
 

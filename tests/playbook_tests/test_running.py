@@ -288,3 +288,33 @@ def test_rollout_is_asked_of_the_real_check(tmp_path: Path, monkeypatch: pytest.
     kind = replace(rollout.KIND, sample=lie)
     monkeypatch.setitem(CHECKS, "rollout", kind)
     assert failures(play(tmp_path, expect=[{"ends": "escalated"}])) == []
+
+
+BY_HAND = {**RESTART, "manual": True}
+
+
+def test_a_person_starts_it_without_an_alert(tmp_path: Path) -> None:
+    run = {"at": "10s", "run": {"playbook": "restart-api", "target": API, "who": "ann", "why": "it leaks"}}
+    story = {"alerts": [], "happens": [run], "expect": [{"chosen": "restart-api"}, {"effects": 1}, {"ends": "succeeded"}]}
+    result = play(tmp_path, playbook=BY_HAND, **story)
+    assert failures(result) == []
+    assert result.record.last["r-1"].cause == "ann asked for it: it leaks"
+
+
+def test_who_may_not_start_it_is_told(tmp_path: Path) -> None:
+    run = {"at": "10s", "run": {"playbook": "restart-api", "target": API}}
+    result = play(tmp_path, alerts=[], happens=[run], expect=[{"effects": 0}])
+    assert any("is not for people to start" in line for line in lines(result, "service"))
+
+
+def test_a_schedule_comes_in_its_time(tmp_path: Path) -> None:
+    timed = {key: value for key, value in RESTART.items() if key != "match"}
+    timed |= {
+        "target": {"kind": "Deployment", "namespace": "shop", "name": "api"},
+        "schedule": {"cron": "0 2 * * *", "zone": "Europe/Berlin"},
+    }
+    start = "2025-06-01T23:50:00Z"
+    expect = [{"chosen": "restart-api"}, {"effects": 1}, {"ends": "succeeded"}]
+    result = play(tmp_path, playbook=timed, alerts=[], start=start, expect=expect)
+    assert failures(result) == []
+    assert 600 <= result.record.choices[0][0] < 620

@@ -235,13 +235,11 @@ class TestWhatIsAProjects:
         with pytest.raises(UnknownProject, match="no project"):
             project_named("", [project()])
 
-    def test_a_schedule_is_asked_for_as_soon_as_a_playbook_can_have_one(self):
-        class Scheduled(Playbook):
-            schedule: str = "0 3 * * *"
-
+    def test_a_schedule_is_asked_for(self):
         plain = make().playbook
         assert uses(plain) == (("steps[0].action", "rollback"),)
-        scheduled = Scheduled.model_validate(plain.model_dump(by_alias=True) | {"schedule": "0 3 * * *"})
+        timed = plain.model_dump(by_alias=True) | {"schedule": {"cron": "0 3 * * *", "zone": "UTC"}}
+        scheduled = Playbook.model_validate(timed)
         assert ("schedule", "schedule") in uses(scheduled)
         assert any(said.startswith("schedule: schedule is not allowed") for said in objections(scheduled, project()))
 

@@ -22,12 +22,14 @@ SCHEMA = playbook_schema(ACTIONS, CHECKS)
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 BEYOND = {
+    "alertless-templates",
     *("action-on-kind", "approver", "argument-rule", "bad-matcher", "bad-regex", "bad-selector", "bad-target-name"),
     *("ask-template", "check-asks-restarts", "empty", "empty-selector", "empty-template", "escalate-to-itself", "list"),
     *("matches-everything", "negative-selector", "no-namespace", "no-timeout", "node-namespace", "param-bounds"),
     *("param-default", "param-enum", "param-in-argument", "param-text-bounds", "param-type", "stray-template"),
     *("target-in-target", "too-much-percent", "unclosed-template", "unknown-param", "when-days", "when-field"),
     *("when-function", "when-long", "when-loops", "when-name", "when-syntax", "when-template"),
+    "schedule-zone-and-catch-up",
 }
 """Mistakes that need more than a schema: CEL, matchers, names, values that depend on each other."""
 

@@ -155,7 +155,7 @@ def test_without_an_attempt_only_the_marker_can_tell() -> None:
 
 def test_what_is_found_by_its_marker_is_undone_only_while_it_is_ours() -> None:
     ours = judge_patch(ID, EFFECT, attempt(), looked(marker=ID, replicas=5))
-    assert ours.inverse is not None
+    assert isinstance(ours.inverse, Patch)
     assert ours.inverse.changes == (FieldChange(("spec", "replicas"), 5, 3),)
     assert judge_patch(ID, EFFECT, attempt(), looked(marker=ID, replicas=8)).inverse is None
     dated = Patch(ref=OBJECT, uid="u1", changes=(FieldChange(("spec", "note"), None, GENERATED_TIME),))

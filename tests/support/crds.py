@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -150,6 +151,10 @@ NEVER_SERVED = "VolumeSnapshot.snapshot.storage.k8s.io"
 """Stands for an operator that is not installed."""
 
 
+_OF_A_CHART = re.compile(r"\{\{-? include .*?\}\}")
+"""Longhorn's file is written for its chart, which fills in labels and the namespace of a webhook: neither is needed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """What the control plane serves now: by kind, what its CRD is from; and why others are not served."""
@@ -216,7 +221,7 @@ def _documents(path: Path) -> Iterator[Object]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found = 0
     for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
-        for document in yaml.load_all(file.read_text(), Loader=loader):
+        for document in yaml.load_all(_OF_A_CHART.sub("", file.read_text()), Loader=loader):
             if isinstance(document, dict) and document.get("kind") == "CustomResourceDefinition":
                 found += 1
                 yield document

@@ -24,6 +24,8 @@ _ARRIVALS = Prepared(
         remediations.c.cluster == bindparam("cluster"),
         remediations.c.created_at >= bindparam("since"),
         remediations.c.parent == "",
+        # What people and schedules start is no sign of a shared cause.
+        remediations.c.cause == "",
     )
 )
 _WORKLOADS = Prepared(

@@ -29,6 +29,7 @@ from remediator.adapters.sql import remediations as remediations_sql
 from remediator.adapters.sql import reservations as reservations_sql
 from remediator.adapters.sql import retention as retention_sql
 from remediator.adapters.sql import revisions as revisions_sql
+from remediator.adapters.sql import schedules as schedules_sql
 from remediator.adapters.sql import storms as storms_sql
 from remediator.adapters.sql.engine import Database, SqliteFile, SqliteMemory
 from remediator.adapters.sql.inline import Faults, InlineWriter
@@ -55,6 +56,8 @@ from remediator.remediation.journal import (
     NewAttempt,
     ReservationRefused,
     ReserveRequest,
+    ScheduleKey,
+    ScheduleRun,
     Turns,
 )
 from remediator.remediation.state import Remediation
@@ -125,6 +128,31 @@ class SqlJournal:
 
     async def open(self, remediation: Remediation, now: datetime) -> Remediation | None:
         return await self._writer.control("open", lambda c: remediations_sql.open_new(c, remediation, now))
+
+    async def begin_schedule(self, key: ScheduleKey, now: datetime) -> datetime:
+        return await self._writer.control("begin_schedule", lambda c: schedules_sql.begin(c, key, now))
+
+    async def forget_schedule(self, key: ScheduleKey) -> None:
+        await self._writer.control("forget_schedule", lambda c: schedules_sql.forget(c, key))
+
+    async def settle_schedule(
+        self,
+        key: ScheduleKey,
+        was: datetime,
+        until: datetime,
+        now: datetime,
+        *,
+        skipped: Sequence[ScheduleRun] = (),
+        run: ScheduleRun | None = None,
+        remediation: Remediation | None = None,
+    ) -> Remediation | None:
+        return await self._writer.control(
+            "settle_schedule",
+            lambda c: schedules_sql.settle(c, key, was, until, skipped, run, remediation, now),
+        )
+
+    async def schedule_runs(self, playbook: str, limit: int) -> tuple[ScheduleRun, ...]:
+        return await self._writer.read(lambda c: schedules_sql.runs(c, playbook, limit))
 
     async def join(self, decision: Decision, now: datetime, messages: Sequence[OutboxMessage] = ()) -> None:
         await self._writer.control("join", lambda c: remediations_sql.join(c, decision, now, messages))

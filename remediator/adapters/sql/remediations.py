@@ -132,12 +132,14 @@ def open_new(connection: Connection, remediation: Remediation, now: datetime) ->
 
 def _insert(connection: Connection, r: Remediation, now: datetime, *, had_effect: bool) -> None:
     data = {"alerts": list(r.alerts), "severity": r.severity, "parent": r.parent, "requester": r.requester}
+    data |= {"cause": r.cause} if r.cause else {}
     opened = NewEvent(at=now, type=OPENED, to_state=r.state.value, reason=r.reason, data=data)
     head = events.append(connection, r.id, Head(), opened)
     _INSERT.execute(
         connection,
         id=r.id,
         parent=r.parent,
+        cause=r.cause,
         had_effect=had_effect,
         created_at=to_us(r.created_at),
         event_seq=head.seq,
@@ -165,7 +167,7 @@ _COLUMNS = (
     "doc",
 )
 _INSERT = Prepared(
-    insert(remediations), "id", "parent", "had_effect", "created_at", "event_seq", "event_hash", *_COLUMNS
+    insert(remediations), "id", "parent", "cause", "had_effect", "created_at", "event_seq", "event_hash", *_COLUMNS
 )
 
 

@@ -28,6 +28,7 @@ from remediator.adapters.sql.schema import (
     remediations,
     reservations,
     revisions,
+    schedule_runs,
     storms,
 )
 from remediator.adapters.sql.values import to_us
@@ -119,6 +120,8 @@ def steps(now: datetime) -> Iterator[tuple[str, Step]]:
     # A revision that is still available is evidence however old; the observer may have had nothing to write for years.
     gone = or_(revisions.c.available_since_at.is_(None), revisions.c.available_until_at.is_not(None))
     yield "revisions", _delete(revisions, revisions.c.id, and_(revisions.c.saved_at < before(EFFECTS), gone))
+    times = schedule_runs.c.due_at
+    yield "schedule_runs", _delete(schedule_runs, times, times < before(EFFECTS))
     removed = and_(playbooks.c.text == "", playbooks.c.saved_at < before(EFFECTS))
     yield "playbooks", _delete(playbooks, playbooks.c.name, removed)
 

@@ -191,6 +191,8 @@ remediations = Table(
     Column("doc", LargeBinary, nullable=False),
     Column("event_seq", Integer, nullable=False, server_default="0"),
     _text("event_hash"),
+    # Empty = an alert; otherwise who or what began it.
+    _text("cause"),
     UniqueConstraint("id"),
     sqlite_autoincrement=True,
 )
@@ -514,6 +516,29 @@ incidents = Table(
     _maybe_time("rang_at"),
     _maybe_time("resolved_at"),
 )
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("playbook", Text, primary_key=True),
+    # Cron and zone as one text: another rule begins anew.
+    Column("rule", Text, primary_key=True),
+    # Every time of it up to this one is dealt with.
+    _time("settled_at"),
+)
+
+schedule_runs = Table(
+    "schedule_runs",
+    metadata,
+    # One row for each time of a playbook, however many replicas see it come: this is what makes it start once.
+    Column("playbook", Text, primary_key=True),
+    Column("due_at", BigInteger, primary_key=True),
+    _time("at"),
+    # NULL = it was skipped, and `detail` says why.
+    Column("remediation_id", Text),
+    _text("detail"),
+)
+Index("ix_schedule_runs_due", schedule_runs.c.due_at)
 
 counters = Table(
     "counters",

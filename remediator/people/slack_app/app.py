@@ -115,7 +115,7 @@ class SlackApp:
             case "home":
                 await self._show_home(account)
             case "command":
-                await self._tell(click, await self._commands.answer(click.value, account))
+                await self._tell(click, await self._commands.answer(click.value, account, click.key))
             case _ if click.action == Button.DETAILS:
                 await self._show_details(click, since)
             case _:

@@ -12,7 +12,7 @@ from remediator.people.messages import Message
 from remediator.people.parts import Code, Line
 from remediator.people.reports import ReportSection, report
 from remediator.people.slack_app.members import Refusal
-from remediator.people.slack_app.words import COMMANDS, read_command, read_length, read_pause
+from remediator.people.slack_app.words import COMMANDS, read_command, read_length, read_pause, read_run
 from remediator.people.wording import clock
 from remediator.ports import Clock
 from remediator.service import OPEN, Service
@@ -34,11 +34,12 @@ class Commands:
         self._service = service
         self._clock = clock
         self._console = console
-        self._does: Mapping[str, Callable[[str, Account], Awaitable[Message]]] = {
+        self._does: Mapping[str, Callable[[str, Account, str], Awaitable[Message]]] = {
             "status": self._status,
             "pending": self._pending,
             "pause": self._pause,
             "resume": self._resume,
+            "run": self._run,
             "explain": self._explain,
             "take": self._take,
             "give-back": self._give_back,
@@ -46,12 +47,12 @@ class Commands:
             "help": self._help,
         }
 
-    async def answer(self, text: str, account: Account) -> Message:
-        """Raises: Refusal, ServiceError, JournalUnavailable."""
+    async def answer(self, text: str, account: Account, key: str) -> Message:
+        """`key` is the same for every copy of what was typed. Raises: Refusal, ServiceError, JournalUnavailable."""
         command = read_command(text)
-        return await self._does[command.name](command.rest, account)
+        return await self._does[command.name](command.rest, account, key)
 
-    async def _status(self, rest: str, account: Account) -> Message:
+    async def _status(self, rest: str, account: Account, key: str) -> Message:
         rows = await self._service.remediations(limit=MOST, state=OPEN)
         pauses = await self._service.pauses()
         wait, slow = _that(rows, _needs), _that(rows, lambda r: r["state"] in _SLOW and not _needs(r))
@@ -65,12 +66,12 @@ class Commands:
         lead = f"{len(wait)} wait for a person, {len(runs)} run, {len(slow)} held, {len(pauses)} paused."
         return report("remediator", [section for section in sections if section.lines], lead=lead)
 
-    async def _pending(self, rest: str, account: Account) -> Message:
+    async def _pending(self, rest: str, account: Account, key: str) -> Message:
         wait = _that(await self._service.remediations(limit=MOST, state=OPEN), _needs)
         lead = f"{len(wait)} wait for a person." if wait else "Nothing waits for a person."
         return report("Pending", [_section("Waits for a person", wait)] if wait else [], lead=lead)
 
-    async def _pause(self, rest: str, account: Account) -> Message:
+    async def _pause(self, rest: str, account: Account, key: str) -> Message:
         words = read_pause(rest)
         until = self._clock.now() + words.length if words.length else None
         done = await self._service.pause(words.scope, account, why=words.why, until=until)
@@ -79,14 +80,20 @@ class Commands:
         lead = f"{done['id']}: {done['covers']} is paused{ends}. Nothing is sent there any more.{note}"
         return report("Paused", [], lead=f"{lead} Lift it: /remediator resume {done['id']}")
 
-    async def _resume(self, rest: str, account: Account) -> Message:
+    async def _resume(self, rest: str, account: Account, key: str) -> Message:
         if not rest:
             raise Refusal("resume what?", advice="A pause such as p-12, or a scope; see /remediator status.")
         by_id = rest.removeprefix("p-").isdecimal()
         done = await (self._service.resume(rest, account) if by_id else self._service.resume_scope(rest, account))
         return report("Resumed", [], lead=f"Lifted: {', '.join(done['resumed'])}. What waited for it goes on.")
 
-    async def _explain(self, rest: str, account: Account) -> Message:
+    async def _run(self, rest: str, account: Account, key: str) -> Message:
+        words = read_run(rest)
+        asked = {"target": words.target, "params": words.params, "why": words.why, "key": key}
+        done = await self._service.run(words.playbook, account, **asked)
+        return report("Accepted", [], lead=f"{done['message']} Somebody else approves, where it asks for that.")
+
+    async def _explain(self, rest: str, account: Account, key: str) -> Message:
         if not rest:
             advice = "A remediation of /remediator status, such as /remediator explain r-4f2c91d0aa."
             raise Refusal("explain what?", advice=advice)
@@ -104,19 +111,19 @@ class Commands:
         lead = f"{found['playbook'] or 'no playbook'}, {_place(found)}, {found['told_as'].replace('_', ' ')}."
         return report(found["id"], [section for section in sections if section.lines], lead=lead)
 
-    async def _take(self, rest: str, account: Account) -> Message:
+    async def _take(self, rest: str, account: Account, key: str) -> Message:
         done = await self._service.take(_one_id(rest, "take"), account)
         return report("Taken", [], lead=done["message"])
 
-    async def _give_back(self, rest: str, account: Account) -> Message:
+    async def _give_back(self, rest: str, account: Account, key: str) -> Message:
         done = await self._service.give_back(_one_id(rest, "give-back"), account)
         return report("Given back", [], lead=done["message"])
 
-    async def _hand_over(self, rest: str, account: Account) -> Message:
+    async def _hand_over(self, rest: str, account: Account, key: str) -> Message:
         shift = read_length(rest) if rest else SHIFT
         return handover_message(await self._service.handover(shift), console=self._console)
 
-    async def _help(self, rest: str, account: Account) -> Message:
+    async def _help(self, rest: str, account: Account, key: str) -> Message:
         lines: tuple[Line, ...] = tuple((Code(f"/remediator {name}"), f" {what}") for name, what in COMMANDS.items())
         return report("remediator", [ReportSection(title="Commands", lines=lines)], lead="Only you see the answers.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from remediator.people.slack_app.members import Refusal
@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "pending": "what waits for a person",
     "pause": "SCOPE [for 2h] [because REASON]: nothing is sent there",
     "resume": "SCOPE or p-12: lift a pause",
+    "run": "PLAYBOOK [Deployment/shop/api] [copies=5] [because REASON]: start it; somebody else approves",
     "explain": "r-4f2c91d0aa: why it is where it is",
     "take": "r-4f2c91d0aa: leave its incident to you, nothing more is sent for it",
     "give-back": "r-4f2c91d0aa: the other way round",
@@ -30,6 +31,7 @@ _SAME_HERE = {
     "remediator remediations show": "/remediator explain",
     "remediator pause list": "/remediator status",
     "remediator resume": "/remediator resume",
+    "remediator run": "/remediator run",
     "remediator take": "/remediator take",
     "remediator give-back": "/remediator give-back",
 }
@@ -56,6 +58,14 @@ class PauseWords:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWords:
+    playbook: str
+    target: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+    why: str = ""
+
+
 def read_command(text: str) -> Command:
     """Nothing at all means status. Raises: Refusal."""
     name, _, rest = " ".join(text.split()).partition(" ")
@@ -78,6 +88,20 @@ def read_pause(rest: str) -> PauseWords:
         )
     length = read_length(found["length"]) if found["length"] else None
     return PauseWords(scope=found["scope"], length=length, why=found["why"] or "")
+
+
+def read_run(rest: str) -> RunWords:
+    """Raises: Refusal."""
+    asked, _, why = rest.partition(" because ")
+    playbook, *words = asked.split()[:50] or [""]
+    params = dict(word.split("=", 1) for word in words if "=" in word)
+    targets = [word for word in words if "=" not in word]
+    if not playbook or len(targets) > 1:
+        raise Refusal(
+            "run what?",
+            advice="For example: /remediator run restart-api Deployment/shop/api because it leaks",
+        )
+    return RunWords(playbook=playbook, target=next(iter(targets), ""), params=params, why=why.removeprefix("of "))
 
 
 def read_length(text: str) -> timedelta:

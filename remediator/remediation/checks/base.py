@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
 from remediator.alerts.alert import Alert
 from remediator.errors import RemediatorError
 from remediator.objects import Object, ObjectRef
-from remediator.ports import Cluster, Queries
+from remediator.playbooks.expressions import Scope
+from remediator.ports import Caller, Cluster, Queries
 from remediator.remediation.filling import Render, as_text
 from remediator.remediation.promql import fill
 from remediator.remediation.samples import CheckAnswer, CheckSample
@@ -79,6 +80,35 @@ class HttpProbe(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ServedCertificate:
+    """The certificate that a server shows: whom it expires when. Times are UTC, `serial` is its number in hex."""
+
+    serial: str
+    not_before: datetime
+    not_after: datetime
+
+
+@runtime_checkable
+class NetworkProbe(Protocol):
+    """Looks below HTTP, with the same rules for addresses. A probe that can do this as well says so by having it."""
+
+    async def connect(self, host: str, port: int, *, timeout_s: float) -> bool:
+        """Whether something accepts the connection; False = refused. Nothing is sent.
+
+        Raises: CannotSee (no answer, an unknown name, or an address that we do not visit).
+        """
+        ...
+
+    async def certificate(self, host: str, port: int, *, name: str, timeout_s: float) -> ServedCertificate:
+        """The certificate that is shown for `name`; whether anybody trusts it is not asked. Raises: CannotSee."""
+        ...
+
+    async def resolve(self, name: str, *, timeout_s: float) -> tuple[str, ...]:
+        """Addresses of a name, sorted; none when it is certain that there are none. Raises: CannotSee."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class CheckTarget:
     """A target with the uid it had at planning: another object under its name is not the target."""
 
@@ -97,7 +127,8 @@ class CheckContext:
 
     `since` is when the last effect was acknowledged; None while planning, when nothing has been done. `queries` and
     `http` are None where none is configured. `render` fills in `${...}`.
-    `objects` holds targets that were read for this very moment.
+    `objects` holds targets that were read for this very moment. `scope` is what expressions in arguments may ask.
+    `remediation` is the id of the one that asks, `made` what its creates have made, oldest first.
     """
 
     cluster: Cluster
@@ -105,11 +136,15 @@ class CheckContext:
     now: datetime
     queries: Queries | None = None
     http: HttpProbe | None = None
+    callers: Mapping[str, Caller] = field(default_factory=dict)
     alerts: tuple[Alert, ...] = ()
     since: datetime | None = None
     render: Render = no_templates
     labels: MetricLabels = field(default_factory=MetricLabels)
     objects: Mapping[ObjectRef, Object] = field(default_factory=dict)
+    scope: Scope | None = None
+    remediation: str = ""
+    made: tuple[ObjectRef, ...] = ()
 
     def prometheus(self) -> Queries:
         """Raises: Unknown where none is configured."""
@@ -135,6 +170,16 @@ class CheckContext:
         if abs(self.now - at) > MAX_AGE:
             side = "old" if at < self.now else "ahead of our clock"
             raise Unknown(f"{what} is {abs(self.now - at).total_seconds():.0f} s {side}: stale, or the clocks disagree")
+
+    def network(self) -> NetworkProbe:
+        """Raises: Unknown where nothing is configured that could look."""
+        if not isinstance(self.http, NetworkProbe):
+            raise Unknown("network probes are not configured, so there is nothing to look with")
+        return self.http
+
+    def is_after_effect(self, at: datetime) -> bool:
+        """Whether a time that Kubernetes wrote (whole seconds, cut off) is not from before the last effect."""
+        return self.since is None or at >= self.since.replace(microsecond=0)
 
 
 def _clock(at: datetime) -> str:

@@ -10,12 +10,20 @@ from remediator.playbooks.model import Check
 from remediator.remediation.arguments import parse_arguments
 from remediator.remediation.checks import (
     alert_resolved,
+    argo_rollouts,
+    certificate,
+    condition,
     error_ratio,
+    exec_check,
     http,
     latency,
+    made,
+    network,
     pods_ready,
     promql,
+    replication,
     rollout,
+    sql,
 )
 from remediator.remediation.checks.base import CheckArgs, CheckKind
 
@@ -29,6 +37,14 @@ CHECKS: Mapping[str, CheckKind[Any]] = {
         error_ratio.KIND,
         latency.KIND,
         http.KIND,
+        sql.KIND,
+        exec_check.KIND,
+        condition.KIND,
+        *made.KINDS_OF_CHECK,
+        certificate.KIND,
+        replication.KIND,
+        argo_rollouts.KIND,
+        *network.KINDS_OF_CHECK,
     )
 }
 

@@ -10,8 +10,9 @@ import yaml
 from remediator.adapters.oncall import connect_oncall
 from remediator.adapters.simulated import SimulatedCluster, VirtualClock
 from remediator.adapters.sql.journal import SqlJournal
-from remediator.app import App, Outside
+from remediator.app import App
 from remediator.config import load_config
+from remediator.connecting import Outside
 from remediator.people.approvers import Granted, Refused
 from tests.support.accounts import slack, token
 from tests.support.fake_oncall import TOKEN, FakePagerDutySchedules, OnDuty

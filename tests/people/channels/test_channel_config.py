@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from remediator.adapters.channels import connect_channels
-from remediator.app import connect
 from remediator.cli.serving import secrets_of
 from remediator.config import Config, load_config
+from remediator.connecting import connect
 from remediator.errors import InvalidConfig
 from tests.people.channels.rows import StillClock
 

@@ -15,8 +15,9 @@ from remediator.adapters.simulated import SimulatedCluster, VirtualClock
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.alerts.alert import Alert
 from remediator.alerts.fingerprint import fingerprint
-from remediator.app import App, Outside, connect
+from remediator.app import App
 from remediator.config import Config
+from remediator.connecting import Outside, connect
 from remediator.http.pagerduty import PATH
 from remediator.people.account import Account
 from remediator.people.join import Join

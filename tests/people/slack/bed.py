@@ -156,6 +156,7 @@ async def bed(
             approvers=Approvers(directory, clock, chat=spoken),
             tell=core.teller.refresh,
             glass=core.glass,
+            starter=core.starter,
         )
         self.outbox = Outbox(self.journal, {"slack": SlackCarrier(spoken)})
         handlers: dict[Any, Any] = {}

@@ -9,10 +9,12 @@ import pytest
 from remediator.adapters.simulated import VirtualClock
 from remediator.people.buttons import Button
 from remediator.people.slack_app.members import Refusal
-from remediator.people.slack_app.words import COMMANDS, in_slack, read_command, read_pause
+from remediator.people.slack_app.words import COMMANDS, in_slack, read_command, read_pause, read_run
+from remediator.playbooks.catalog import Catalog
 from tests.people.slack.bed import Bed, bed, button
 from tests.support.fake_http import Fault
 from tests.support.fake_slack import FakeSlack
+from tests.support.world import load, restart_playbook
 
 ANN, BOB, EVE = "U0ANN", "U0BOB", "U0EVE"
 PEOPLE = (
@@ -78,6 +80,27 @@ async def test_take_and_give_back(one: Bed, slack: FakeSlack) -> None:
     assert "take what" in await asked(one, slack, ANN, "take")
 
 
+async def test_run(one: Bed, slack: FakeSlack) -> None:
+    world = one.world
+    world.catalog = Catalog([*world.catalog, load(restart_playbook(name="by-hand", manual=True, mode="approve"))])
+    said = await asked(one, slack, ANN, "run by-hand Deployment/shop/api because of the leak")
+    (r,) = await one.journal.recent(10)
+    assert f"Accepted as {r.id}: by-hand on Deployment shop/api." in said
+    assert (r.requester, r.cause) == ("ann", "ann asked for it: the leak")
+    assert "needs the role operator" in await asked(one, slack, EVE, "run by-hand Deployment/shop/api")
+    assert "is not for people to start" in await asked(one, slack, ANN, "run restart-api Deployment/shop/api")
+
+
+def test_the_words_of_run() -> None:
+    words = read_run("scale Deployment/shop/api copies=5 note=a=b because it is slow because of Monday")
+    assert (words.playbook, words.target) == ("scale", "Deployment/shop/api")
+    assert words.params == {"copies": "5", "note": "a=b"}
+    assert words.why == "it is slow because of Monday"
+    for wrong in ("", "scale Deployment/shop/api Deployment/shop/web"):
+        with pytest.raises(Refusal, match=r"run what\?"):
+            read_run(wrong)
+
+
 async def test_resume_by_scope(one: Bed, slack: FakeSlack) -> None:
     await asked(one, slack, ANN, "pause everything")
     assert len(await one.journal.pauses(one.clock.now())) == 1
@@ -98,6 +121,7 @@ async def test_resume_by_scope(one: Bed, slack: FakeSlack) -> None:
         (ANN, "explain", "explain what?"),
         (ANN, "explain r-99", "no remediation is called"),
         (ANN, "dance", "there is no command"),
+        (ANN, "run", "run what?"),
         ("U0GHOST", "status", "knows no account"),
     ],
 )

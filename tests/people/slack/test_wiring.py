@@ -10,8 +10,9 @@ from typing import Any
 from remediator.adapters.simulated import SimulatedCluster, VirtualClock
 from remediator.adapters.slack import SlackChat
 from remediator.adapters.sql.journal import SqlJournal
-from remediator.app import App, Outside
+from remediator.app import App
 from remediator.config import Config
+from remediator.connecting import Outside
 from remediator.http.slack import PATH
 from tests.support.fake_slack import FakeSlack
 from tests.support.slack_base import APP_ID, APP_TOKEN, SIGNING_SECRET, TEAM_ID, TOKEN
