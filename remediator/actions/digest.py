@@ -67,13 +67,14 @@ def _effects(effects: tuple[Effect, ...]) -> list[dict[str, Any]]:
     """
     described: list[dict[str, Any]] = []
     for effect in effects:
-        entry = _effect(effect)
+        entry = described_as_data(effect)
         if not isinstance(effect, Evict | Delete) or not described or described[-1] != entry:
             described.append(entry)
     return described
 
 
-def _effect(effect: Effect) -> dict[str, Any]:
+def described_as_data(effect: Effect) -> dict[str, Any]:
+    """What an effect does, as JSON: two that are equal in this are the same request."""
     match effect:
         case Patch():
             changes = [{"path": c.path, "before": c.before, "after": c.after} for c in effect.changes]

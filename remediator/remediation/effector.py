@@ -400,7 +400,7 @@ class Effector:
         """Before a person takes over: move the resourceVersion, so that nothing under way can land later."""
         found = await self.probe(r)
         effect = effect_of(r)
-        if found.answer != "again" or not isinstance(effect, Patch):
+        if found.answer != "again" or not isinstance(effect, Patch | Remove):
             return (
                 found
                 if found.answer != "again"

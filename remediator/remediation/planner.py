@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from remediator.actions.canonical import canonical_json
 from remediator.actions.change import (
     Call,
     Change,
@@ -24,7 +25,7 @@ from remediator.actions.change import (
     Remove,
     object_of,
 )
-from remediator.actions.digest import DigestStep, digest
+from remediator.actions.digest import DigestStep, described_as_data, digest
 from remediator.actions.render import generated_id, render, resolved
 from remediator.actions.view import View
 from remediator.actions.workload import template_hash
@@ -431,6 +432,6 @@ def _difference(r: Remediation, approved: PlannedStep, planned: PlannedStep) -> 
     return ""
 
 
-def _others(effects: tuple[Effect, ...]) -> list[Effect]:
+def _others(effects: tuple[Effect, ...]) -> list[bytes]:
     """What is neither a change of fields nor a pod that is chosen late: it has to be the same, word for word."""
-    return [e for e in effects if isinstance(e, Create | Remove | Call)]
+    return [canonical_json(described_as_data(e)) for e in effects if isinstance(e, Create | Remove | Call)]

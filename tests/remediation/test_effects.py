@@ -422,3 +422,33 @@ async def test_what_was_created_and_called_is_taken_back_when_it_made_things_wor
     assert r.outcome is StepOutcome.UNDONE, r.reason
     assert backups(world) == []
     assert [request["do"] for _, request, _ in caller.done] == ["analyze", "back"]
+
+
+async def test_a_removal_without_an_answer_can_never_land_once_a_person_has_it() -> None:
+    """Given up: the object is moved on, so that the request bound to the old version finds another one."""
+    act = Act()
+    world = world_of(act)
+    act.effects = (removing(world),)
+
+    class Deaf(Script):
+        def on_write(self, request: WriteRequest, *, dry_run: bool) -> WriteFault | None:
+            return LandLater(400.0) if request.verb == "delete" and not dry_run else None
+
+    world.cluster.faults = Deaf()
+    await world.alert()
+    r = await world.run_until("escalated", "succeeded")
+    await world.run_for(900)
+    assert r.state is State.ESCALATED, r.reason
+    assert len(backups(world)) == 1
+
+
+async def test_a_later_step_that_creates_is_the_same_after_a_restart() -> None:
+    """What was agreed to is read from the store again, where every tuple has become a list."""
+    body = {"spec": {"hooks": ({"name": "a"},), "include": ("shop",)}}
+    act = Act(Create(ref=MADE, body=body))
+    world = World(restart_playbook(steps=[{"action": "act"}, {"wait": "5s"}, {"action": "act"}]), actions={"act": act})
+    world.cluster.apply(deployment())
+    world.settle()
+    await world.alert()
+    r = await world.run_until("succeeded", "escalated", "denied", "inconclusive")
+    assert r.state is State.SUCCEEDED, r.reason

@@ -12,7 +12,7 @@ from remediator.adapters.simulated.defaults import with_defaults
 from remediator.adapters.simulated.store import Obj
 from remediator.adapters.simulated.validation import check_preconditions, check_shape, check_values
 from remediator.adapters.simulated.world import World
-from remediator.objects import KINDS, ObjectRef
+from remediator.objects import KINDS, ObjectRef, kind_of
 from remediator.ports import FIELD_MANAGER, WriteRequest
 
 ORPHANED_BY_DEFAULT = frozenset(("Job",))
@@ -116,7 +116,7 @@ def _checked(before: Obj, patched: Any) -> Obj:
     check_shape(patched, patched=True)
     wanted = meta.get("resourceVersion")
     if wanted and wanted != before["metadata"]["resourceVersion"]:
-        raise status.stale(kind, name)
+        raise status.stale(kind_of(before), name)
     return patched
 
 

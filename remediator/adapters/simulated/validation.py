@@ -173,7 +173,7 @@ def check_values(before: Obj | None, after: Obj) -> None:
     """Impossible values and changes of what must not change. Raises: StatusError (422)."""
     problems = list(_problems(before, after))
     if problems:
-        raise invalid(after["kind"], after["metadata"]["name"], problems)
+        raise invalid(kind_of(after), after["metadata"]["name"], problems)
 
 
 def _problems(before: Obj | None, after: Obj) -> Iterator[str]:
@@ -291,10 +291,10 @@ def check_preconditions(obj: Obj, options: Mapping[str, Any]) -> None:
     """`preconditions` of DeleteOptions. Raises: StatusError (409)."""
     wanted, meta = options.get("preconditions") or {}, obj["metadata"]
     if wanted.get("uid") not in (None, meta["uid"]):
-        raise other_uid(obj["kind"], meta["name"], wanted["uid"], meta["uid"])
+        raise other_uid(kind_of(obj), meta["name"], wanted["uid"], meta["uid"])
     if wanted.get("resourceVersion") not in (None, meta["resourceVersion"]):
         why = (
             f"the ResourceVersion in the precondition ({wanted['resourceVersion']}) does not match the ResourceVersion "
             f"in record ({meta['resourceVersion']}). The object might have been modified"
         )
-        raise conflict(obj["kind"], meta["name"], why)
+        raise conflict(kind_of(obj), meta["name"], why)
