@@ -174,7 +174,7 @@ def _found(story: Story) -> Part:
     if story.state != REPORT:
         return Part("found", "Found", ())
     shown = story.evidence[:MAX_FOUND]
-    lines: list[Line] = [(Code(note.title), f" {note.text or 'nothing was said'}") for note in shown]
+    lines: list[Line] = [(Code(note.title), f" {note.text.removeprefix(note.title).strip()}") for note in shown]
     if rest := len(story.evidence) - len(shown):
         lines.append((f"… ({rest} more)",))
     return Part("found", "Found", tuple(lines))

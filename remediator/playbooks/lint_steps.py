@@ -49,8 +49,9 @@ def no_undo(review: Review, playbook: Playbook) -> None:
 
 
 def pointless_steps(review: Review, playbook: Playbook) -> None:
-    """A wait or gate behind the last action changes nothing; a playbook without any action does nothing at all."""
-    if playbook.is_report or playbook.is_checklist:
+    """A wait or gate behind the last action changes nothing; a playbook without any action does nothing at all, unless
+    it is gates alone, which is a test that people or an alert start."""
+    if playbook.is_report or playbook.is_checklist or all(step.check for step in playbook.steps):
         return
     actions = [index for index, step in enumerate(playbook.steps) if step.action]
     if not actions:

@@ -42,6 +42,7 @@ from remediator.playbooks.limits import Limits as Limits
 from remediator.playbooks.schedule_model import Schedule as Schedule
 
 PARAM_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+PROCEDURE_PATTERN = r"^[A-Z][A-Z0-9]{1,7}-[0-9]{1,4}$"
 
 
 def _bound(value: object) -> object:
@@ -269,6 +270,8 @@ class Playbook(Strict):
     description: str = ""
     owner: str = ""
     runbook: str = ""
+    covers: tuple[Annotated[str, Field(pattern=PROCEDURE_PATTERN)], ...] = Field((), max_length=50)
+    """Which procedures of the operators' own books it stands for; for their lists, nothing here depends on it."""
     params: Mapping[Annotated[str, Field(pattern=PARAM_PATTERN)], Param] = Field(default_factory=dict)
     match: Match | None = None
     schedule: Schedule | None = None

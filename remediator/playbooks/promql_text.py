@@ -16,7 +16,10 @@ from remediator.playbooks.templates import Template, parse_template
 
 _STRING = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|`[^`]*`|#[^\n]*', re.DOTALL)
 _SELECTOR = re.compile(r"\{([^{}]*)\}")
-_NAMESPACE = re.compile(r"(?:^|,)\s*\"?(?:exported_|kubernetes_|k8s_|destination_)?namespace(?:_name)?\"?\s*(?:=~?)")
+_NAMESPACE = re.compile(
+    r"(?:^|,)\s*\"?(?:(?:exported_|kubernetes_|k8s_|destination_)?namespace(?:_name)?|node|instance)\"?\s*(?:=~?)"
+)
+"""Or a node, or one scraped address: those are in no namespace, and are no more than the author meant."""
 _METRIC = re.compile(r"(?<![\w:.])([a-zA-Z_:][a-zA-Z0-9_:]*)(?![\w:]|\s*\()")
 _WORDS = frozenset(
     "by without on ignoring group_left group_right offset bool and or unless atan2 inf nan start end".split()  # noqa: SIM905
@@ -72,7 +75,7 @@ def has_division(query: str) -> bool:
 
 
 def unscoped(query: str) -> tuple[str, ...]:
-    """The metrics that are selected without a namespace, so that other namespaces' series count as well."""
+    """The metrics that are selected without a namespace, node or address, so that series of others count as well."""
     flat = re.sub(r"\[[^\]]*\]", "", _STRING.sub(_label_text, query))
     found: list[str] = []
     for match in _METRIC.finditer(_GROUPING.sub(" ", _SELECTOR.sub(_selector_mark, flat))):

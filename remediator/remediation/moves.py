@@ -294,7 +294,8 @@ def _enter_step(d: Draft, index: int) -> None:
     elif step.ask:
         # The question is a proposal of its own: who agreed to the plan has not answered it.
         expires = d.now + spec.approval.expires
-        d.set(plan_agreed=d.r.agreed)
+        # The answer to a question just before this one is no consent to the plan, and takes none away either.
+        d.set(plan_agreed=d.r.plan_agreed if d.r.waiting_for == "ask" else d.r.agreed)
         if spec.is_checklist:
             # Nothing but the question is agreed to: a yes to one must not count for the next, however late it comes.
             d.set(digest=hashlib.sha256(f"{d.get('digest')}/{index}".encode()).hexdigest())

@@ -133,9 +133,9 @@ class Verifier:
         return Watched(quiet_since=since, resolved=True) if since is not None else None
 
     async def quiet_since(self, r: Remediation, records: Sequence[AlertRecord]) -> datetime | None:
-        """Since when every alert is proven absent by a live Prometheus; None = firing, or not proven. What began without
-        one is not over because alerts that joined it are."""
-        if self._queries is None or not records:
+        """Since when every alert is proven absent by a live Prometheus; None = firing, or not proven. What began
+        without one is not over because alerts that joined it are."""
+        if self._queries is None or not records or r.cause:
             return None
         context = self._context(r, records, self._targets(r), since=None)
         found = (await sample_all((QUIET,), context)).checks[0]

@@ -234,6 +234,8 @@ class TestPromqlText:
             ('up{namespace="x"}', ()),
             ('up{job="a",exported_namespace=~"x|y"}', ()),
             ('up{namespace!="x"}', ("up",)),
+            ('kube_node_info{node="a"} * on (instance) node_load1{instance="a:9100"}', ()),
+            ('up{node!="a",to_node="b"}', ("up",)),
             ('{__name__="up",namespace="x"}', ()),
             ('sum by (namespace, pod) (rate(errors_total{code=~"5.."}[5m])) > 3', ("errors_total",)),
             ('sum(a{namespace="x"}) / on (pod) group_left (node) b', ("b",)),

@@ -89,8 +89,9 @@ class Commands:
 
     async def _run(self, rest: str, account: Account, key: str) -> Message:
         words = read_run(rest)
-        asked = {"target": words.target, "params": words.params, "why": words.why, "key": key}
-        done = await self._service.run(words.playbook, account, **asked)
+        done = await self._service.run(
+            words.playbook, account, target=words.target, params=words.params, why=words.why, key=key
+        )
         return report("Accepted", [], lead=f"{done['message']} Somebody else approves, where it asks for that.")
 
     async def _explain(self, rest: str, account: Account, key: str) -> Message:
