@@ -24,9 +24,9 @@ from remediator.people.directory import Directory, PersonSpec
 from remediator.people.inbox import Inbox
 from remediator.people.outbox import Outbox
 from remediator.people.routes import Routes
-from remediator.people.slack_app.settings import Slack
 from remediator.remediation.state import Remediation
 from remediator.service import Service
+from remediator.slack_app.settings import Slack
 from remediator.slack_side import SlackSide
 from tests.support.fake_slack import OPS, FakeMessage, FakeSlack
 from tests.support.slack_base import APP_ID, APP_TOKEN, SIGNING_SECRET, TEAM_ID, TOKEN

@@ -11,7 +11,7 @@ import pytest
 from remediator.adapters.simulated import VirtualClock
 from remediator.people.approval_settings import BreakGlass
 from remediator.people.buttons import Button, Dialog
-from remediator.people.slack_app.deciding import Deciding
+from remediator.slack_app.deciding import Deciding
 from tests.people.slack.bed import Bed, bed, button, playbook
 from tests.support.fake_http import Fault
 from tests.support.fake_slack import OPS, FakeSlack

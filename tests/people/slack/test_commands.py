@@ -8,9 +8,9 @@ import pytest
 
 from remediator.adapters.simulated import VirtualClock
 from remediator.people.buttons import Button
-from remediator.people.slack_app.members import Refusal
-from remediator.people.slack_app.words import COMMANDS, in_slack, read_command, read_pause, read_run
 from remediator.playbooks.catalog import Catalog
+from remediator.slack_app.members import Refusal
+from remediator.slack_app.words import COMMANDS, in_slack, read_command, read_pause, read_run
 from tests.people.slack.bed import Bed, bed, button
 from tests.support.fake_http import Fault
 from tests.support.fake_slack import FakeSlack

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from remediator.adapters.simulated import VirtualClock
 from remediator.people.buttons import Button, Dialog, read, read_origin
-from remediator.people.slack_app.clicks import Unreadable, parse, restored
-from remediator.people.slack_app.relaying import PATH as RELAY_PATH
+from remediator.slack_app.clicks import Unreadable, parse, restored
+from remediator.slack_app.relaying import PATH as RELAY_PATH
 from tests.people.slack.bed import Bed, bed
 from tests.support.fake_slack import FakeSlack
 from tests.support.slack_base import APP_ID, SIGNING_SECRET, TEAM_ID

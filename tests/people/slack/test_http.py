@@ -16,7 +16,7 @@ from remediator.adapters.simulated import VirtualClock
 from remediator.errors import JournalUnavailable
 from remediator.people.buttons import Button
 from remediator.people.inbox_rows import Incoming
-from remediator.people.slack_app import door as door_module
+from remediator.slack_app import door as door_module
 from tests.people.slack.bed import Bed, bed
 from tests.support.fake_slack import FakeSlack
 from tests.support.slack_base import SIGNING_SECRET

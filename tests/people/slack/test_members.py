@@ -6,8 +6,8 @@ import pytest
 
 from remediator.adapters.simulated import VirtualClock
 from remediator.adapters.slack.directory import _from_user
-from remediator.people.slack_app.clicks import Click
-from remediator.people.slack_app.members import Members, Refusal, Workspace
+from remediator.slack_app.clicks import Click
+from remediator.slack_app.members import Members, Refusal, Workspace
 
 OURS = Workspace(team="T0OURS", enterprise="E0OURS")
 KNOWN = {"id": "U0ANN", "deleted": False, "is_bot": False, "is_restricted": False, "is_ultra_restricted": False}

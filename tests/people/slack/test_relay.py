@@ -11,7 +11,7 @@ import pytest
 from remediator.adapters.simulated import VirtualClock
 from remediator.config import Slack
 from remediator.people.buttons import Button
-from remediator.people.slack_app.relaying import SIGNATURE, TIMESTAMP, signature
+from remediator.slack_app.relaying import SIGNATURE, TIMESTAMP, signature
 from tests.people.slack.bed import Bed, bed
 from tests.support.fake_slack import FakeSlack
 from tests.support.slack_clicks import SentRequest

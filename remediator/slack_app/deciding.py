@@ -12,13 +12,13 @@ from datetime import datetime
 
 from remediator.people.account import Account
 from remediator.people.buttons import SNOOZES, Button, Dialog, Proposal, chosen, read, read_origin
-from remediator.people.slack_app.clicks import Click
-from remediator.people.slack_app.members import Refusal
 from remediator.ports import Clock, MessageRef
 from remediator.remediation.events import Rejected
 from remediator.remediation.journal import Journal, JournalEvent
 from remediator.remediation.state import Remediation, State
 from remediator.service import Service
+from remediator.slack_app.clicks import Click
+from remediator.slack_app.members import Refusal
 
 NEWEST = "Scroll to its newest message and use the buttons there."
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from remediator.people.account import Account
 from remediator.people.inbox import Later
-from remediator.people.slack_app.clicks import Click
 from remediator.ports import ChatDirectory, ChatError, ChatMember, Clock
+from remediator.slack_app.clicks import Click
 
 REMEMBERED = timedelta(seconds=60)
 PATIENCE = timedelta(seconds=15)

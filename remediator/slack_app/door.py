@@ -23,8 +23,8 @@ from remediator.errors import JournalUnavailable
 from remediator.people.buttons import Button, Dialog, Origin, read
 from remediator.people.inbox_rows import InboxStore, Incoming
 from remediator.people.modals import break_glass_modal, loading_modal, reject_modal
-from remediator.people.slack_app.clicks import Click, Envelope, Unreadable, parse
 from remediator.ports import ChatError, ChatViews, Clock, MessageRef
+from remediator.slack_app.clicks import Click, Envelope, Unreadable, parse
 
 log = structlog.get_logger(__name__)
 

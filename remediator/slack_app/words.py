@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from remediator.people.slack_app.members import Refusal
 from remediator.playbooks.durations import duration_of
+from remediator.slack_app.members import Refusal
 
 COMMANDS: Mapping[str, str] = {
     "status": "what waits, what runs, what is paused",

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from remediator.people.inbox import Later
-from remediator.people.slack_app.clicks import Click
-from remediator.people.slack_app.members import Refusal
 from remediator.ports import ChatError, Clock
+from remediator.slack_app.clicks import Click
+from remediator.slack_app.members import Refusal
 
 PATH = "/webhooks/slack/relay"
 TIMESTAMP = "X-Remediator-Timestamp"

@@ -11,11 +11,11 @@ from remediator.people.handover import handover_message
 from remediator.people.messages import Message
 from remediator.people.parts import Code, Line
 from remediator.people.reports import ReportSection, report
-from remediator.people.slack_app.members import Refusal
-from remediator.people.slack_app.words import COMMANDS, read_command, read_length, read_pause, read_run
 from remediator.people.wording import clock
 from remediator.ports import Clock
 from remediator.service import OPEN, Service
+from remediator.slack_app.members import Refusal
+from remediator.slack_app.words import COMMANDS, read_command, read_length, read_pause, read_run
 
 SHOWN = 10
 """Lines of a section; the rest is counted."""

@@ -21,18 +21,18 @@ from remediator.people.home import home
 from remediator.people.inbox import Later
 from remediator.people.inbox_rows import Incoming
 from remediator.people.messages import Message, refusal, section
-from remediator.people.slack_app.clicks import Click, Unreadable, restored
-from remediator.people.slack_app.commands import Commands
-from remediator.people.slack_app.deciding import Deciding, proposal_of
-from remediator.people.slack_app.members import Members, Refusal
-from remediator.people.slack_app.ports import SlackApi
-from remediator.people.slack_app.relaying import Relay
-from remediator.people.slack_app.words import in_slack
 from remediator.people.story import Story
 from remediator.ports import ChatError, Clock, MessageRef
 from remediator.remediation.journal import Journal
 from remediator.remediation.state import ENDINGS, Remediation, State, StepOutcome
 from remediator.service import ServiceError
+from remediator.slack_app.clicks import Click, Unreadable, restored
+from remediator.slack_app.commands import Commands
+from remediator.slack_app.deciding import Deciding, proposal_of
+from remediator.slack_app.members import Members, Refusal
+from remediator.slack_app.ports import SlackApi
+from remediator.slack_app.relaying import Relay
+from remediator.slack_app.words import in_slack
 
 log = structlog.get_logger(__name__)
 
