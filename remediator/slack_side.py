@@ -11,17 +11,17 @@ from remediator.adapters.slack_relay import HttpForwarder
 from remediator.adapters.slack_socket import SlackSocket
 from remediator.http.slack import SigningSecrets, SlackWebhook
 from remediator.people.inbox_rows import InboxStore
-from remediator.people.slack_app.app import SlackApp, Stories, Whole
-from remediator.people.slack_app.commands import Commands
-from remediator.people.slack_app.deciding import Deciding
-from remediator.people.slack_app.door import Door
-from remediator.people.slack_app.members import Members, Workspace
-from remediator.people.slack_app.ports import SlackApi
-from remediator.people.slack_app.relaying import Forwarder, Relay
-from remediator.people.slack_app.settings import Slack
 from remediator.ports import Clock
 from remediator.remediation.journal import Journal
 from remediator.service import Service
+from remediator.slack_app.app import SlackApp, Stories, Whole
+from remediator.slack_app.commands import Commands
+from remediator.slack_app.deciding import Deciding
+from remediator.slack_app.door import Door
+from remediator.slack_app.members import Members, Workspace
+from remediator.slack_app.ports import SlackApi
+from remediator.slack_app.relaying import Forwarder, Relay
+from remediator.slack_app.settings import Slack
 
 
 class SlackSide:

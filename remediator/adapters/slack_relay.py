@@ -9,8 +9,8 @@ import aiohttp
 import orjson
 
 from remediator.errors import InvalidConfig
-from remediator.people.slack_app.relaying import PATH, SIGNATURE, TIMESTAMP, signature
 from remediator.ports import ChatError, Clock
+from remediator.slack_app.relaying import PATH, SIGNATURE, TIMESTAMP, signature
 
 TIMEOUT_S = 5.0
 _MAX_DETAIL = 200

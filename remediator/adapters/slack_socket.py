@@ -18,9 +18,9 @@ import orjson
 import structlog
 
 from remediator.errors import InvalidConfig
-from remediator.people.slack_app.clicks import Envelope
-from remediator.people.slack_app.door import Door
 from remediator.ports import Clock
+from remediator.slack_app.clicks import Envelope
+from remediator.slack_app.door import Door
 
 log = structlog.get_logger(__name__)
 

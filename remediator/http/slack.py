@@ -22,12 +22,12 @@ from aiohttp import web
 
 from remediator.config import Slack
 from remediator.http.body import BodyBroken, BodyReader, BodyTooLarge, BodyTooSlow, TooMuchAtOnce
-from remediator.people.slack_app.clicks import Envelope, Unreadable, restored
-from remediator.people.slack_app.deciding import proposal_of
-from remediator.people.slack_app.door import Answer, Door
-from remediator.people.slack_app.relaying import PATH as RELAY_PATH
-from remediator.people.slack_app.relaying import SIGNATURE, TIMESTAMP, is_signed
 from remediator.ports import Clock
+from remediator.slack_app.clicks import Envelope, Unreadable, restored
+from remediator.slack_app.deciding import proposal_of
+from remediator.slack_app.door import Answer, Door
+from remediator.slack_app.relaying import PATH as RELAY_PATH
+from remediator.slack_app.relaying import SIGNATURE, TIMESTAMP, is_signed
 
 log = structlog.get_logger(__name__)
 
