@@ -13,7 +13,30 @@ from remediator.playbooks.model import Collect
 from remediator.redact import redact
 from remediator.remediation.arguments import fill_plain, parse_arguments
 from remediator.remediation.checks.base import CheckContext, one_line
-from remediator.remediation.collectors import airflow, events, graph, jvm, logs, restarts, sql_report, status
+from remediator.remediation.collectors import (
+    airflow,
+    backups,
+    crash,
+    events,
+    graph,
+    history,
+    jvm,
+    logs,
+    nodes,
+    operators,
+    own,
+    queues,
+    restarts,
+    security,
+    snapshot,
+    sql_report,
+    status,
+    traffic,
+    troubled,
+    usage,
+    volumes,
+    workloads,
+)
 from remediator.remediation.collectors.base import CollectArgs, CollectorKind, Evidence
 
 __all__ = ["COLLECTORS", "Evidence", "collect_all", "parse_collect"]
@@ -37,6 +60,20 @@ COLLECTORS: Mapping[str, CollectorKind[Any]] = {
         airflow.STATUS,
         jvm.KIND,
         sql_report.KIND,
+        crash.KIND,
+        *history.KINDS_OF_EVIDENCE,
+        *troubled.KINDS_OF_EVIDENCE,
+        *nodes.KINDS_OF_EVIDENCE,
+        *volumes.KINDS_OF_EVIDENCE,
+        *traffic.KINDS_OF_EVIDENCE,
+        *workloads.KINDS_OF_EVIDENCE,
+        *operators.KINDS_OF_EVIDENCE,
+        backups.KIND,
+        *usage.KINDS_OF_EVIDENCE,
+        *queues.KINDS_OF_EVIDENCE,
+        security.KIND,
+        *own.KINDS_OF_EVIDENCE,
+        snapshot.KIND,
     )
 }
 

@@ -133,3 +133,33 @@ async def test_a_workload_made_anew_under_its_name_is_not_the_target(
     control_plane.client.create(m.deployment("web"), namespace)
     found = await sample_all(BOTH, bench.context(datetime.now(UTC) - timedelta(seconds=1)))
     assert all("another object than at planning" in c.detail for c in found.checks)
+
+
+NOT_HERE = ("certificate_status", "argocd_apps", "cnpg_status", "longhorn_status")
+"""What asks for kinds that this API server does not serve."""
+
+HERE = (
+    *("crash_report", "rollout_history", "config_refs", "pending_reason", "pods_not_running", "node_status"),
+    *("cluster_health", "unused_pvcs", "services", "endpoints", "ingresses", "hpa_status", "failed_rollouts"),
+    *("audit_workloads", "backup_status", "security_audit", "incident_snapshot"),
+)
+
+
+async def test_lists_of_a_real_api_server(
+    control_plane: ControlPlane, cluster: KubernetesCluster, namespace: str
+) -> None:
+    bench = Bench(control_plane, cluster, namespace, "Deployment")
+    await bench.until(["good", "good"])
+    begin = datetime.now(UTC)
+    bench.set_image("app:v2")
+    await bench.until(["good", "good"], begin)
+    for kind in NOT_HERE:
+        absent = await bench.collect(kind)
+        assert (absent.summary, absent.error) == ("not installed", ""), kind
+    found = {kind: await bench.collect(kind) for kind in HERE}
+    assert {kind: one.error for kind, one in found.items() if one.error} == {}
+    assert "changed: image of app" in found["rollout_history"].text
+    assert found["audit_workloads"].summary.startswith("1 of 1 workload with findings")
+    assert found["incident_snapshot"].summary.startswith("1 workload, 0 of 3 pods not ready")
+    assert found["cluster_health"].summary.startswith("0 of ")
+    assert "Rollout (argoproj.io): not installed" not in found["failed_rollouts"].text

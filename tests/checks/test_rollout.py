@@ -172,6 +172,12 @@ async def test_what_has_no_rollout_says_so() -> None:
         await rollout(RolloutArgs(), context(targets=(CheckTarget(ObjectRef("Node", "", "n1")),)))
 
 
+async def test_beside_a_workload_what_has_no_rollout_is_left_out() -> None:
+    targets = (CheckTarget(ObjectRef("ConfigMap", "shop", "settings")), CheckTarget(API))
+    sample = await rollout(RolloutArgs(), context(cluster=FakeCluster([deployment()]), targets=targets))
+    assert sample.answer == "good"
+
+
 async def test_every_target_counts() -> None:
     second = deployment(available=1, conditions=[progressing(GAVE_UP, "False", NOW)])
     second["metadata"] |= {"name": "web", "uid": "uid-web"}

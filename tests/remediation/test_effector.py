@@ -15,9 +15,9 @@ from remediator.guardrails.answers import asks
 from remediator.guardrails.pause import PAUSE_ANNOTATION
 from remediator.objects import Object, ObjectRef
 from remediator.ports import ABANDONED, MARKER, WriteRequest
-from remediator.remediation.proofs import judge_gone, judge_patch
 from remediator.remediation.journal import Attempt
 from remediator.remediation.pausing import pause_scopes
+from remediator.remediation.proofs import judge_gone, judge_patch
 from remediator.remediation.state import Remediation, State, StepOutcome
 from tests.invariants.given import At, crash, guards_are, hurt, measured, with_guard
 from tests.support.building import API as OBJECT

@@ -301,7 +301,8 @@ async def test_a_later_step_does_what_was_planned_or_nothing(effect: Any, change
     )
     world.cluster.apply(deployment())
     world.settle()
-    r = await ended(world)
+    await world.alert()
+    r = await world.run_until("succeeded", "inconclusive", "cancelled", "escalated")
     assert (r.state is State.SUCCEEDED) == same, r.reason
     if not same:
         assert "something else would be done than was planned" in r.reason

@@ -168,6 +168,15 @@ async def test_what_a_program_says(said: Any, verdict: str, words: str) -> None:
     assert request == {"about": "output", "command": "db-check", "args": [], "uid": READY["metadata"]["uid"]}
 
 
+async def test_another_workload_may_be_asked() -> None:
+    """The application of a database says whether it opens its connection."""
+    runs = FakeCaller(output())
+    elsewhere = replace(with_pods(READY), targets=())
+    target = {"kind": "Deployment", "namespace": "shop", "name": "api"}
+    args = ExecCheckArgs.model_validate({"command": "db-check", "target": target})
+    assert (await sample(args, calling(elsewhere, exec=runs))).answer == "good"
+
+
 @pytest.mark.parametrize(
     ("pods", "said", "error"),
     [

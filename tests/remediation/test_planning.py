@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from remediator.actions.change import Change, FieldChange, Patch
-from remediator.actions.workloads.rollout_restart import RolloutRestart, RolloutRestartParams
 from remediator.actions.view import View
+from remediator.actions.workloads.rollout_restart import RolloutRestart, RolloutRestartParams
 from remediator.adapters.simulated import FailRead, Reject, Script
 from remediator.errors import CannotSee, EffectError, Forbidden, Refused, TargetGone, Unavailable, Uncertain
 from remediator.guardrails.answers import asks

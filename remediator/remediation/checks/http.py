@@ -62,7 +62,7 @@ class HttpArgs(CheckArgs):
         if self.path and not self.path.startswith("/"):
             raise ValueError("path begins with /")
         if self.url:
-            _check_literal_parts(self.url)
+            check_literal_parts(self.url)
         return self
 
 
@@ -122,7 +122,7 @@ def _path(path: str, context: CheckContext) -> str:
 _HOST = re.compile(r"https?://(?P<host>[^/?#]*)")
 
 
-def _check_literal_parts(url: str) -> None:
+def check_literal_parts(url: str) -> None:
     """A scheme we speak, no credentials, and a host that ends in the author's own words. Raises: ValueError."""
     try:
         marked = "".join(p if isinstance(p, str) else "\0" for p in parse_template(url).parts)

@@ -21,6 +21,7 @@ from remediator.remediation.checks import (
     network,
     pods_ready,
     promql,
+    rds,
     replication,
     rollout,
     sql,
@@ -43,6 +44,7 @@ CHECKS: Mapping[str, CheckKind[Any]] = {
         *made.KINDS_OF_CHECK,
         certificate.KIND,
         replication.KIND,
+        rds.KIND,
         argo_rollouts.KIND,
         *network.KINDS_OF_CHECK,
     )

@@ -46,8 +46,10 @@ class Found:
 
 
 async def sample(args: RolloutArgs, context: CheckContext) -> CheckSample:
-    """All targets must be rolled out; one that failed is enough for bad. Raises: Unknown, ReadError."""
-    found = await asyncio.gather(*(_look(args, context, t) for t in context.targets))
+    """All targets must be rolled out; one that failed is enough for bad. Beside workloads what is none is left out: a
+    playbook may restart those who read a Secret after it has changed. Raises: Unknown, ReadError."""
+    targets = [t for t in context.targets if t.ref.kind in WORKLOADS] or context.targets
+    found = await asyncio.gather(*(_look(args, context, t) for t in targets))
     if not found:
         raise Unknown("there is no target")
     return answer(

@@ -60,8 +60,24 @@ async def test_the_target_says_where() -> None:
     sim.cluster.backdate(sim.put(a_pod("crashing", waiting="CrashLoopBackOff")), sim.ago(minutes=10))
     other = ObjectRef("Deployment", "payments", "api")
     assert (await collect(sim.context(other), "pods_not_running")).title == "pods that do not run in payments"
+    namespace = ObjectRef("Namespace", "", "payments")
+    assert (await collect(sim.context(namespace), "pods_not_running")).title == "pods that do not run in payments"
+    assert (await collect(sim.context(NODE), "pods_not_running")).title == "pods that do not run in the cluster"
     everywhere = await collect(sim.context(other), "pods_not_running", namespace="*")
     assert everywhere.summary.startswith("1 of 1 pod")
+
+
+async def test_only_words_reach_chat() -> None:
+    """Whoever may write a status may not write into the ops channel."""
+    sim = Sim()
+    evil = "<!channel> http://evil.example"
+    sim.cluster.backdate(sim.put(a_pod("x", waiting=evil)), sim.ago(minutes=10))
+    sim.cluster.set_status(NODE, conditions=[condition("Ready", "True"), condition(evil, "True", evil, evil)])
+    sim.put(manifest("Volume.longhorn.io", "v", "longhorn-system", status={"state": evil, "robustness": evil}))
+    for kind in ("pods_not_running", "node_status", "cluster_health", "longhorn_status", "incident_snapshot"):
+        found = await collect(sim.context(), kind)
+        assert "channel" not in found.summary, kind
+    assert "Other" in (await collect(sim.context(), "node_status")).summary
 
 
 # --- nodes

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from remediator.errors import Forbidden
+from remediator.errors import CannotSee, Forbidden
 from remediator.objects import ObjectRef
+from remediator.ports import Sample
 from remediator.remediation.collectors.history import changes, refs_of
-from tests.checks.fakes import UID, FakeCluster, context, deployment, pod, replicaset
+from tests.checks.fakes import NOW, UID, FakeCluster, FakeQueries, context, deployment, pod, replicaset
 from tests.checks.simulated import Sim, manifest
 from tests.remediation.collectors.looking import SECRET, collect, container
 from tests.support.world import deployment as shop_api
@@ -68,7 +69,33 @@ async def test_a_container_that_ended_well_has_not_crashed() -> None:
     assert (await collect(context(cluster=here), "crash_report")).summary == "no crashes"
 
 
+async def test_restarts_of_a_day() -> None:
+    queries = FakeQueries().on("increase", (Sample({}, 6.97, NOW),))
+    found = await collect(context(queries=queries), "restarts")
+    assert (found.summary, found.data["last_day"]) == ("0 restarts in 3 pods, 7 in the last day", 7)
+    assert 'pod=~"api-' in queries.asked[0]
+    blind = await collect(context(queries=FakeQueries().on("increase", CannotSee("503"))), "restarts")
+    assert blind.summary == "0 restarts in 3 pods"
+    assert "503" in blind.error
+
+
 # --- rollout_history
+
+
+async def test_revisions_of_a_statefulset() -> None:
+    sim = Sim()
+    obj = {**shop_api(), "kind": "StatefulSet"}
+    obj["spec"] |= {"serviceName": "api"}
+    sim.put(obj)
+    sim.pass_time(600)
+    ref = ObjectRef("StatefulSet", "shop", "api")
+    sim.cluster.edit(ref, {"spec": {"template": {"spec": {"containers": [container(image="shop/api:2")]}}}})
+    sim.pass_time(1)
+    found = await collect(sim.context(ref), "rollout_history", limit=1)
+    assert found.text.splitlines() == [
+        "StatefulSet shop/api: 2 revisions",
+        "  revision 2, 1s ago: shop/api:2; changed: image of app",
+    ]
 
 
 async def test_revisions_with_what_changed_and_no_values() -> None:

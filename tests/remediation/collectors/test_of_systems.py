@@ -228,7 +228,9 @@ async def test_alerts() -> None:
         Sample({"alertname": "Odd", **firing, "severity": "<!channel>"}, 1, sim.now),
         Sample({"alertname": "Soon", "alertstate": "pending"}, 1, sim.now),
     )
-    found = await collect(sim.context(queries=FakeQueries().on("ALERTS", (*series, beat))), "active_alerts")
+    queries = FakeQueries().on("ALERTS", (*series, beat))
+    found = await collect(sim.context(queries=queries), "active_alerts")
+    assert queries.asked == ["ALERTS{} or vector(-1)"]
     assert [line.split(":")[0] for line in found.text.splitlines()] == [
         "firing Down",
         "firing Slow",
