@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup runtime demo test test-all soak mutants check format lock clean
+.PHONY: help setup runtime demo test test-all soak mutants check format catalogue lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ check: setup ## formatting, lint, types, and which module may import which
 format: setup ## rewrite the code to the one format, and mend what ruff can
 	@$(PY) -m ruff check --fix-only --quiet .
 	@$(PY) -m ruff format .
+
+catalogue: setup ## docs/catalogue.md: each procedure with its playbooks and tests (ARGS=--strict: fail while one is left)
+	@$(PY) scripts/catalogue $(ARGS)
 
 lock: ## pin the dependencies of pyproject.toml in requirements/ (UPGRADE=1: take the newest)
 	@scripts/lock $(if $(UPGRADE),--upgrade)

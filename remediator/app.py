@@ -30,6 +30,7 @@ from remediator.http.server import Listening, make_app
 from remediator.in_force import PlaybooksInForce
 from remediator.inbox_checks import inbox_checks
 from remediator.metrics import Metrics
+from remediator.pager_test import PagerTest
 from remediator.pagerduty_checks import pagerduty_checks
 from remediator.people.approvers import Approvers
 from remediator.people.beside import Beside
@@ -180,6 +181,14 @@ class App:
             reporter=self._reporter,
             examine=self.doctor.examine,
             starter=core.starter,
+            pager_test=PagerTest(
+                out.journal,
+                out.clock,
+                out.pagers,
+                default=config.routes.pagerduty.default_service,
+                instance=config.instance,
+                on_told=outbox.poke,
+            ),
         )
         desk = self._incident_desk()
         handlers: dict[InboxSource, Handler] = {"pagerduty": desk.handle} if desk else {}

@@ -21,6 +21,7 @@ from remediator.asking import Asking
 from remediator.deciding import covering
 from remediator.errors import JournalUnavailable
 from remediator.metrics import Metrics
+from remediator.pager_test import PagerTest
 from remediator.people.approvers import Approvers
 from remediator.people.directory import Directory
 from remediator.people.handover import Handover
@@ -100,6 +101,7 @@ class Service(Asking):
         reporter: Reporter | None = None,
         examine: Callable[[], Awaitable[View]] = _nothing_to_examine,
         starter: Starter | None = None,
+        pager_test: PagerTest | None = None,
     ) -> None:
         super().__init__(
             journal=journal,
@@ -114,6 +116,7 @@ class Service(Asking):
             starter=starter,
         )
         self._examine = examine
+        self._pager_test = pager_test or PagerTest(journal, clock, ())
         self._reporter = reporter or Reporter(journal, clock)
         self._poke_intake = poke_intake
         self._playbooks = playbooks
@@ -196,6 +199,10 @@ class Service(Asking):
     async def handover(self, shift: timedelta) -> Handover:
         """What the next one on call has to know about the `shift` that ends now."""
         return await self._reporter.handover(self._clock.now() - shift)
+
+    async def test_page(self, who: str, service: str) -> View:
+        """Ring the pager, so that whoever takes over sees that it reaches them. Raises: InvalidRequest."""
+        return await self._pager_test.ring(who, service)
 
     def playbooks(self) -> list[View]:
         return list(self._playbooks())

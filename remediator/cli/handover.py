@@ -26,3 +26,13 @@ def handover(
         print_json(answer)
     else:
         print(answer["text"])
+
+
+def ring_pager(
+    service: Annotated[str, typer.Option(metavar="NAME", help="The pager's service; the default one without it.")] = "",
+    server: ServerOption = SERVER,
+    token_file: TokenFileOption = None,
+) -> None:
+    """Ring the pager once, to see that it reaches whoever is on call. Resolve the incident when it has."""
+    answer = client_for(server, token_file).post("/test-page", {"service": service})
+    print(f"The pager's service {answer['service']} is being rung. Resolve the incident when it has reached you.")

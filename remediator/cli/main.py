@@ -12,6 +12,7 @@ from remediator.cli import (
     handover,
     looking,
     pauses,
+    postmortem,
     rbac,
     remediations,
     routing,
@@ -48,6 +49,8 @@ app.command(rich_help_panel=PEOPLE)(running.run)
 app.command(rich_help_panel=PEOPLE)(pauses.pause)
 app.command(rich_help_panel=PEOPLE)(pauses.resume)
 app.command(rich_help_panel=PEOPLE)(handover.handover)
+app.command("test-page", rich_help_panel=PEOPLE)(handover.ring_pager)
+app.command(rich_help_panel=PEOPLE)(postmortem.postmortem)
 app.command(rich_help_panel=PEOPLE)(looking.alerts)
 app.command(rich_help_panel=PEOPLE)(looking.playbooks)
 app.command(rich_help_panel=PEOPLE)(explaining.explain)

@@ -42,6 +42,7 @@ class Api:
             ("POST", "/episodes/{id}/take", "operator", self.take),
             ("POST", "/episodes/{id}/give-back", "operator", self.give_back),
             ("GET", "/handover", "viewer", self.handover),
+            ("POST", "/test-page", "operator", self.test_page),
             ("GET", "/doctor", "viewer", self.doctor),
             ("GET", "/playbooks", "viewer", self.playbooks),
             ("POST", "/playbooks/{id}/run", "operator", self.run),
@@ -65,6 +66,10 @@ class Api:
         requests.from_query(requests.Nothing, request)
         # Log text of other teams' programs is not for everybody who may look.
         return answer(await self._service.show(_id(request), evidence=request[USER].may("operator")))
+
+    async def test_page(self, request: web.Request) -> web.StreamResponse:
+        said = await requests.from_body(requests.TestPage, request, self._reader)
+        return answer(await self._service.test_page(_who(request), said.service))
 
     async def approve(self, request: web.Request) -> web.StreamResponse:
         said = await requests.from_body(requests.Approve, request, self._reader)

@@ -49,6 +49,12 @@ class HandOver(_Request):
     since: Annotated[PositiveDuration, Field(le=timedelta(days=7))] = timedelta(hours=12)
 
 
+class TestPage(_Request):
+    """`service`: the pager's, by the operator's name; the default one when it is not said."""
+
+    service: Annotated[str, Field(max_length=100)] = ""
+
+
 class Nothing(_Request):
     """Nothing is taken."""
 

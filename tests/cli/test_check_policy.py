@@ -66,7 +66,9 @@ class TestPlaybook:
                 id="ticket",
             ),
             pytest.param(
-                'notify: ["slack:C0OPS"]', "notify[0]: slack:C0OPS cannot be told, `slack` is not configured.", id="chat"
+                'notify: ["slack:C0OPS"]',
+                "notify[0]: slack:C0OPS cannot be told, `slack` is not configured.",
+                id="chat",
             ),
         ],
     )
