@@ -14,6 +14,9 @@ from remediator.remediation.journal import Journal
 from remediator.service_errors import InvalidRequest
 
 
+WORDS = "Nothing is wrong: resolve it when it has reached you."
+
+
 class PagerTest:
     """`services` are those of the pager, by the operator's names; `default` is rung when none is named."""
 
@@ -57,9 +60,7 @@ def ringing(who: str, service: str, now: datetime, *, instance: str = "") -> Out
         "event_action": "trigger",
         "dedup_key": key,
         "payload": {
-            "summary": short(
-                f"Test page, asked for by {who}. Nothing is wrong: resolve it when it has reached you.", SUMMARY_LIMIT
-            ),
+            "summary": short(f"Test page, asked for by {who}. {WORDS}", SUMMARY_LIMIT),
             "source": "remediator",
             "severity": "info",
             "timestamp": now.isoformat(),

@@ -131,8 +131,8 @@ _ID_HINTS = {
     "^[CGDUW][": "Write the ID of a Slack channel (C0123456789) or member (U0123456789), not a name.",
     "^([TE][": "Write the member ID of that Slack account, such as U0123456789 (in its profile), not a name.",
     "^([UWS][": "Write the ID of a Slack member (U...) or group (S...), not a name; or oncall:pagerduty/SCHEDULE.",
-    "^(slack:[": "Write slack: and the ID of a channel (slack:C0123456789), or the kind of another channel and its name,"
-    " such as apprise:mail-ops, webhook:cmdb or ticket:jira.",
+    "^(slack:[": "Write slack: and the ID of a channel (slack:C0123456789), or the kind of another channel and its "
+    "name, such as apprise:mail-ops, webhook:cmdb or ticket:jira.",
     "^(apprise|": "Write the kind of channel and its name, such as apprise:mail-ops, webhook:cmdb or ticket:jira.",
     "^(page|": "Write page, channel, slack:U... (member), slack:S... (group), pagerduty:SERVICE or apprise:NAME; all of"
     " them are in docs/people.md. Slack has IDs here, no names.",

@@ -62,7 +62,8 @@ class TestPlaybook:
             ),
             pytest.param(
                 "notify: [ticket:jira]",
-                "notify[0]: ticket:jira is not one of `channels` in the configuration. Add it there, or remove it here.",
+                "notify[0]: ticket:jira is not one of `channels` in the configuration. "
+                "Add it there, or remove it here.",
                 id="ticket",
             ),
             pytest.param(

@@ -73,9 +73,11 @@ class Cordon:
 
 
 class UncordonParams(Params):
-    """Whose cordon may be lifted: our own only, or anybody's."""
+    """Whose cordon may be lifted: our own only, or anybody's. `await_cordon`: a step before cordons the node, so one
+    that takes pods is waited for."""
 
     force_owner: Literal["ours", "any"] = "ours"
+    await_cordon: bool = False
 
 
 class Uncordon:
@@ -94,7 +96,8 @@ class Uncordon:
         """Raises: NotPossible for what is not cordoned, is not ready, or is somebody else's cordon."""
         refuse_leaving(view)
         if not is_cordoned(view.target):
-            raise NotPossible(f"{view.ref} is not cordoned")
+            waits = ", and `await_cordon` leaves that to a step before" if params.await_cordon else ""
+            raise NotPossible(f"{view.ref} is not cordoned{waits}", hold=params.await_cordon)
         ours = cordoned_by_us(view.target)
         if not ours and params.force_owner != "any":
             raise NotPossible(
