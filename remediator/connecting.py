@@ -28,10 +28,10 @@ from remediator.objects import KINDS
 from remediator.pagerduty_checks import PagerDutyApi
 from remediator.people.approvers import OnCall
 from remediator.people.carrier import Carrier
-from remediator.people.slack_app.ports import SlackApi
 from remediator.playbooks.config_maps import CONFIG_MAP
 from remediator.ports import Caller, ChangeRecords, Chat, Clock, Cluster, Pager, Queries, Reachable, Silences
 from remediator.remediation.checks.base import HttpProbe
+from remediator.slack_app.ports import SlackApi
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,11 +85,14 @@ async def connect(config: Config, stack: AsyncExitStack) -> Outside:
         chat = SlackChat(config.slack.token.read(), base_url=config.slack.url)
         outside.chat = outside.slack = reach["Slack"] = chat
         stack.push_async_callback(chat.close)
+    access = {one.name: one for one in config.clusters}
     for cluster_name, reached in clusters.items():
         outside.callers[cluster_name] = callers = connect_callers(
             config.outside,
             reached,
             alertmanager=endpoint_of("Alertmanager", config.alertmanager) if config.alertmanager else None,
+            kubeconfig=None if access[cluster_name].in_cluster else access[cluster_name].kubeconfig,
+            context=access[cluster_name].context,
         )
         for caller in callers.values():
             stack.push_async_callback(caller.close)

@@ -55,6 +55,7 @@ _BUILT_IN = (
     Kind("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings", status=False),
     Kind("ServiceAccount", "v1", "serviceaccounts", status=False),
     Kind("ResourceQuota", "v1", "resourcequotas"),
+    Kind("Lease", "coordination.k8s.io/v1", "leases", status=False),
 )
 
 _OF_OPERATORS = (

@@ -13,7 +13,11 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from remediator.alerts.regex import NotRE2, compile_regex
+from remediator.outside_aws import RdsInstance
 from remediator.outside_databases import DatabaseSettings
+from remediator.outside_helm import HelmRelease
+from remediator.outside_patroni import PatroniCluster
+from remediator.outside_redis import RedisSentinels
 from remediator.playbooks.fields import NAME_PATTERN, Duration
 from remediator.secret_files import Secret, Section
 
@@ -126,6 +130,10 @@ class OutsideSettings(BaseModel):
     endpoints: tuple[HttpEndpoint, ...] = ()
     airflow: tuple[Airflow, ...] = ()
     databases: tuple[DatabaseSettings, ...] = ()
+    helm: tuple[HelmRelease, ...] = ()
+    redis: tuple[RedisSentinels, ...] = ()
+    rds: tuple[RdsInstance, ...] = ()
+    patroni: tuple[PatroniCluster, ...] = ()
 
     @model_validator(mode="after")
     def _unique_names(self) -> Self:

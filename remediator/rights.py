@@ -7,12 +7,12 @@ from typing import Any
 
 from remediator.config import Config
 from remediator.doctor import Right
-from remediator.objects import KINDS
+from remediator.objects import KINDS, kind_name
 from remediator.playbooks.model import LoadedPlaybook, TargetSpec
 from remediator.playbooks.projects import Project
 
 MANY_KINDS = 10
-"""An action that declares rights for more kinds than this can act on anything: `patch`, `annotate`."""
+"""An action on more kinds than this can act on anything: `patch`, `annotate`."""
 
 
 def needed_rights(
@@ -31,6 +31,9 @@ def needed_rights(
                 kind = target.kind if isinstance(target, TargetSpec) else ""
                 if kind in KINDS:
                     yield _right("get", kind, "", "")
+                manifest = step.with_.get("manifest") if step.with_ else None
+                if manifest:  # what is made, or made to be like that, whatever it is made for
+                    kind = kind_name(str(manifest.get("apiVersion", "")), str(manifest.get("kind", "")))
                 for namespace in named or [""]:
                     yield from _of_action(actions[step.action], kind, namespace)
 
@@ -45,7 +48,7 @@ def _of_action(action: Any, kind: str, namespace: str) -> Iterator[Right]:
         return
     declared = getattr(action, "rights", None)
     if declared is not None:
-        generic = len({right.kind for right in declared}) > MANY_KINDS
+        generic = len(action.kinds) > MANY_KINDS
         for right in declared:
             if not (generic and kind in KINDS) or right.kind == kind:
                 yield _right(right.verb, right.kind, right.subresource, namespace)

@@ -8,6 +8,7 @@ from typing import Any
 
 from remediator.actions.base import Action
 from remediator.actions.certificates.renew import RenewCertificate
+from remediator.actions.cloud.rds import RdsReboot, RdsSnapshot
 from remediator.actions.databases.cnpg_backup import CnpgBackup
 from remediator.actions.databases.cnpg_fence import CnpgFence, CnpgUnfence
 from remediator.actions.databases.cnpg_pitr import CnpgPitr
@@ -22,6 +23,9 @@ from remediator.actions.delivery.argo_rollback import ArgoRollback
 from remediator.actions.delivery.argo_sync import ArgoRefresh, ArgoSync
 from remediator.actions.delivery.external_secret import ForceSyncSecret
 from remediator.actions.delivery.flux import FluxReconcile, FluxResume, FluxSuspend
+from remediator.actions.failover.patroni import PatroniFailover, PatroniSwitchover
+from remediator.actions.failover.patroni_member import PatroniReload, PatroniRestart
+from remediator.actions.failover.sentinel import SentinelFailover
 from remediator.actions.generic.apply import Apply
 from remediator.actions.generic.create import Create
 from remediator.actions.generic.metadata import Annotate, Label
@@ -42,6 +46,7 @@ from remediator.actions.outside.exec_in_pod import ExecInPod
 from remediator.actions.outside.heap_dump import HeapDump
 from remediator.actions.outside.http import Http
 from remediator.actions.outside.silence import Silence
+from remediator.actions.releases.helm import HelmRollback, HelmUpgrade
 from remediator.actions.sql.run_sql import RunSql
 from remediator.actions.sql.sessions import PgCancel, PgTerminate
 from remediator.actions.storage.expand_pvc import ExpandPvc
@@ -156,6 +161,15 @@ BUILT_IN: tuple[type[Action[Any]], ...] = (
     StrimziRestart,
     KafkaConnectorRestart,
     KafkaRebalanceApprove,
+    HelmUpgrade,
+    HelmRollback,
+    SentinelFailover,
+    PatroniSwitchover,
+    PatroniFailover,
+    PatroniRestart,
+    PatroniReload,
+    RdsSnapshot,
+    RdsReboot,
 )
 """Here and not in our own entry points, so that a checkout works without installed metadata."""
 

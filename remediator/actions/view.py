@@ -91,6 +91,6 @@ class View:
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
     def objects(self) -> tuple[Object, ...]:
-        """Every object that was read whole: the target, its autoscalers, and what an action wanted to know."""
+        """Every object that was read whole: the target, its autoscalers and pods, and what an action wanted to know."""
         more = [x for value in self.found.values() for x in (value if isinstance(value, tuple) else (value,))]
-        return (self.target, *self.hpas, *(x for x in more if isinstance(x, Mapping) and "metadata" in x))
+        return (self.target, *self.hpas, *self.pods, *(x for x in more if isinstance(x, Mapping) and "metadata" in x))

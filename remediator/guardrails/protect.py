@@ -31,8 +31,7 @@ def is_protected(obj: Object) -> bool:
 def _one(facts: Facts, target: TargetFacts) -> Verdict:
     refs = {ref for effect in target.change.effects if (ref := object_of(effect)) is not None}
     pods = {effect.pod.uid for effect in target.change.effects if isinstance(effect, Evict | Delete)}
-    known = (*target.view.objects(), *target.view.pods)
-    written = (obj for obj in known if ref_of(obj) in refs or uid_of(obj) in pods)
+    written = (obj for obj in target.view.objects() if ref_of(obj) in refs or uid_of(obj) in pods)
     for obj in (target.view.target, target.view.namespace, *written):
         if obj is not None and is_protected(obj):
             return denies(NAME, f"{ref_of(obj)} carries {PROTECT_ANNOTATION}", "its owner may remove the annotation")

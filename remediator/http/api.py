@@ -69,7 +69,7 @@ class Api:
 
     async def test_page(self, request: web.Request) -> web.StreamResponse:
         said = await requests.from_body(requests.TestPage, request, self._reader)
-        return answer(await self._service.test_page(_who(request), said.service))
+        return answer(await self._service.test_page(_who(request).name, said.service))
 
     async def approve(self, request: web.Request) -> web.StreamResponse:
         said = await requests.from_body(requests.Approve, request, self._reader)

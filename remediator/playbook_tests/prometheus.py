@@ -1,5 +1,6 @@
 """Prometheus of a story: its alerts, and what it says is measured. PromQL is not evaluated, apart from plain selectors
-and one aggregation around them. What the story says nothing about is not answered, and that is noted."""
+(or what they were at most, at least, on average over time) and one aggregation around them. What the story says nothing
+about is not answered, and that is noted."""
 
 from __future__ import annotations
 
@@ -28,6 +29,12 @@ AGGREGATIONS: Mapping[str, Callable[[list[float]], float]] = {
     "min": min,
     "avg": lambda values: sum(values) / len(values),
     "count": lambda values: float(len(values)),
+}
+OVER_TIME: Mapping[str, Callable[[list[float]], float]] = {
+    "max_over_time": max,
+    "min_over_time": min,
+    "avg_over_time": lambda values: sum(values) / len(values),
+    "last_over_time": lambda values: values[-1],
 }
 
 
@@ -125,15 +132,14 @@ class Prometheus:
             raise CannotSee(f"400 Bad Request: {exc}") from None
         if "ALERTS{" in query:
             return self._alerts(parsed, at)
-        aggregation = ""
-        if isinstance(parsed, promql_parser.AggregateExpr) and parsed.modifier is None:
+        aggregation, by = "", _grouped_by(parsed)
+        if by is not None:
             aggregation, parsed = str(parsed.op), parsed.expr
-        if isinstance(parsed, promql_parser.VectorSelector) and (found := self._selected(parsed, at)) is not None:
-            values = [sample.value for sample in found]
-            if not aggregation or not values:
+        if (found := self._found(parsed, at)) is not None:
+            if not aggregation or not found:
                 return found
             if aggregation in AGGREGATIONS:
-                return one({}, AGGREGATIONS[aggregation](values), at)
+                return _aggregated(found, AGGREGATIONS[aggregation], by or (), at)
         if re.search(r"\bup\b(?!\()", query):  # everything is scraped, unless a series says something else
             return one({}, SCRAPES if "count_over_time" in query else 1.0, at)
         return None
@@ -150,6 +156,22 @@ class Prometheus:
         series = ({"__name__": "ALERTS", "alertstate": "firing", **labels} for labels in among.values())
         return (*(Sample(s, 1.0, at) for s in series if _matched(matchers, s)), *beat)
 
+    def _found(self, parsed: Any, at: datetime) -> tuple[Sample, ...] | None:
+        """Of a selector, or of what it was over a time; None for anything else, and where there is no such series."""
+        if isinstance(parsed, promql_parser.VectorSelector):
+            return self._selected(parsed, at)
+        if not isinstance(parsed, promql_parser.Call) or parsed.func.name not in OVER_TIME:
+            return None
+        matrix, values = parsed.args[0], dict[tuple[tuple[str, str], ...], list[float]]()
+        for step in range(int(matrix.range / EVALUATED), -1, -1):
+            selected = self._selected(matrix.vector_selector, at - step * EVALUATED)
+            if selected is None:
+                return None
+            for sample in selected:
+                values.setdefault(tuple(sample.labels.items()), []).append(sample.value)
+        function = OVER_TIME[parsed.func.name]
+        return tuple(Sample(dict(labels), function(each), at) for labels, each in values.items())
+
     def _selected(self, selector: Any, at: datetime) -> tuple[Sample, ...] | None:
         """Of the story's series; None where it has none of that name."""
         named = [(labels, level) for labels, level in self._series if labels["__name__"] == selector.name]
@@ -158,6 +180,24 @@ class Prometheus:
         matchers = [(m.name, _op(m), m.value) for m in selector.matchers.matchers]
         found = (one(labels, level(at), at) for labels, level in named if _matched(matchers, labels))
         return tuple(sample for samples in found for sample in samples)
+
+
+def _grouped_by(parsed: Any) -> tuple[str, ...] | None:
+    """The labels that an aggregation keeps; None for what is none, or says which ones it drops."""
+    if not isinstance(parsed, promql_parser.AggregateExpr):
+        return None
+    if parsed.modifier is None:
+        return ()
+    return tuple(parsed.modifier.labels) if str(parsed.modifier.type).endswith("By") else None
+
+
+def _aggregated(
+    found: tuple[Sample, ...], function: Callable[[list[float]], float], by: tuple[str, ...], at: datetime
+) -> tuple[Sample, ...]:
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for sample in found:
+        groups.setdefault(tuple(sample.labels.get(name, "") for name in by), []).append(sample.value)
+    return tuple(Sample(dict(zip(by, key, strict=True)), function(values), at) for key, values in groups.items())
 
 
 def one(labels: Mapping[str, str], value: float | None, at: datetime) -> tuple[Sample, ...]:

@@ -220,8 +220,8 @@ def differences(before: Object | None, after: Object | None, *, status: bool = F
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:
-    """Values by their path: `spec.template.spec.containers[app].image`, `status.conditions[Ready].status`. Other items of
-    a list have their number."""
+    """Values by their path: `spec.template.spec.containers[app].image`, `status.conditions[Ready].status`. Other items
+    of a list have their number."""
     if isinstance(value, Mapping) and value:
         parts = [(f"{path}.{key}" if path else str(key), inner) for key, inner in value.items()]
     elif isinstance(value, list | tuple) and value:

@@ -34,6 +34,7 @@ from remediator.playbook_tests.people_there import CHANNEL, SERVICE, Listeners, 
 from remediator.playbook_tests.prometheus import Prometheus
 from remediator.playbook_tests.record import Called, Judged, Move, Record, changes, full_name
 from remediator.playbook_tests.times import ANCHORS, Moment
+from remediator.playbook_tests.web import VIA, Web
 from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.projects import Project
 from remediator.ports import Verb
@@ -121,6 +122,7 @@ class Stage:
                 "pagerduty_change": ChangeCarrier(pagers),
             },
         )
+        callers = {via: self._caller(via, places) for via, places in outside.items()}
         numbers = itertools.count(1)
         self.core = assemble(
             Ports(
@@ -129,7 +131,8 @@ class Stage:
                 clock=self.clock,
                 queries=self.prometheus,
                 silences=self.alertmanager,
-                callers={cluster_name: {via: self._caller(via, places) for via, places in outside.items()}},
+                callers={cluster_name: callers},
+                http=Web(callers[VIA]) if VIA in callers else None,
                 reach={"Slack": Reach(self.listeners, "chat"), "PagerDuty": Reach(self.listeners, "pager")},
             ),
             Settings(routes=ROUTES, projects=projects, beside=NOTHING_BESIDE, lease=LEASE, **settings),
@@ -196,6 +199,7 @@ class Stage:
             self._outbox.run(self.clock, poll_s=POLL_S),
             observer.run(),
             for_ever("schedules", self.core.scheduler.turn, self.clock),
+            for_ever("reverts", self.core.reverter.turn, self.clock),
         ]
 
     async def _refresh(self, r: Remediation) -> None:
@@ -215,6 +219,8 @@ class Stage:
             return "an alert is undecided"
         if due := self._due_soon():
             return due
+        if any(waiting.quiet_since for waiting in await self.journal.waiting_reverts(10)):
+            return "a temporary change is about to be taken back"
         return "messages wait to be sent" if await self.journal.outbox_pending() else ""
 
     def _due_soon(self) -> str:

@@ -315,8 +315,7 @@ def _belongs(effect: Effect, view: View) -> bool:
     """Whether an effect is about this target: an object that was read with it, or one of its pods."""
     if isinstance(effect, Evict | Delete):
         owners = {uid_of(view.target), *(uid_of(x) for x in view.revisions)}
-        known = {uid_of(x) for x in (*view.pods, *view.objects())}
-        return bool(owners & set(effect.pod.owner_uids)) or effect.pod.uid in known
+        return bool(owners & set(effect.pod.owner_uids)) or effect.pod.uid in {uid_of(x) for x in view.objects()}
     if isinstance(effect, Create) or (isinstance(effect, Patch) and effect.made_here):
         return True
     return effect.ref == view.ref or effect.ref in {ref_of(o) for o in view.objects()}

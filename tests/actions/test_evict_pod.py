@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from remediator.actions.change import Evict, NotPossible, PodRule
-from remediator.actions.workloads.evict_pod import EvictPod, EvictPodParams
 from remediator.actions.eviction import selector_text
+from remediator.actions.workloads.evict_pod import EvictPod, EvictPodParams
 from remediator.actions.workloads.rollout_restart import RolloutRestart, RolloutRestartParams
 from tests.actions.make import NS, deployment, pod, replicaset, statefulset, view
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from remediator.actions.change import Delete, FieldChange, NotPossible, Patch
-from remediator.actions.workloads.rollback import Rollback, RollbackParams
 from remediator.actions.view import Revision
+from remediator.actions.workloads.rollback import Rollback, RollbackParams
 from tests.actions.make import (
     controller_revision,
     daemonset,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from remediator.actions.change import GENERATED_TIME, Delete, Evict, FieldChange, NotPossible, Patch
-from remediator.actions.workloads.rollout_restart import RESTART_PATH, RolloutRestart, RolloutRestartParams
 from remediator.actions.view import Revision
+from remediator.actions.workloads.rollout_restart import RESTART_PATH, RolloutRestart, RolloutRestartParams
 from tests.actions.make import daemonset, deployment, hash_of, pod, replicaset, statefulset, template, view
 
 ROLLOUT, EVICT = RolloutRestartParams(), RolloutRestartParams(strategy="evict")

@@ -296,3 +296,14 @@ def test_an_autoscaler_without_a_minimum_keeps_one():
     change = plan(deployment(1), {"to": 2, "min": 1, "max": 9}, hpas=(scaler,))
     assert change.effects[0].changes == (FieldChange(("spec", "minReplicas"), None, 2),)
     assert plan(deployment(4), {"to": 1, "min": 1, "max": 9}, hpas=(scaler,)).effects[0].changes[0].after == 1
+
+
+def test_an_autoscaler_that_may_still_grow_is_waited_for():
+    params = {"factor": 1.5, "min": 1, "max": 12, "autoscaler": "at_max"}
+    with pytest.raises(NotPossible, match="may grow to 8 copies by itself, it has 4") as refused:
+        plan(deployment(4), params, hpas=(hpa(2, 8),))
+    assert refused.value.hold
+    (effect,) = plan(deployment(8), params, hpas=(hpa(2, 8),)).effects
+    assert effect.changes == (FieldChange(("spec", "maxReplicas"), 8, 12),)
+    (effect,) = plan(deployment(4), params).effects
+    assert effect.changes == (FieldChange(("spec", "replicas"), 4, 6),)

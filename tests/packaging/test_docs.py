@@ -20,8 +20,10 @@ from remediator.config import load_config
 from remediator.guardrails.order import NAMES, ORDER
 from remediator.guardrails.words import about
 from remediator.metrics import Metrics
+from remediator.playbook_tests.model import Scene
 from remediator.playbook_tests.reading import read_cases
 from remediator.playbook_tests.running import run_case
+from remediator.playbooks.fields import FROM_YAML
 from remediator.playbooks.limits_table import LIMITS
 from remediator.playbooks.loader import load_playbook
 from remediator.playbooks.model import Playbook
@@ -37,7 +39,7 @@ PAGES = (
     *sorted((ROOT / "docs").rglob("*.md")),
 )
 PLAYBOOK_PART, PLAYBOOK_TEST, VALUES = "# part of a playbook", "# a playbook test", "# values.yaml"
-CONFIG_PART = "# part of the configuration"
+CONFIG_PART, TEST_PART = "# part of the configuration", "# part of a test"
 SMALLEST_CONFIG: dict[str, Any] = {"sources": [{"name": "prod", "tokens": ["/etc/remediator/secrets/webhook/token"]}]}
 SMALLEST_PLAYBOOK: dict[str, Any] = {
     "name": "example",
@@ -86,7 +88,7 @@ def load(text: str) -> Playbook:
 @pytest.mark.parametrize("block", each("yaml"))
 def test_every_yaml_block_is_one_that_is_tried(block: Block) -> None:
     """A whole playbook, or a part that says of what."""
-    if block.text.startswith((PLAYBOOK_PART, PLAYBOOK_TEST, CONFIG_PART, VALUES)):
+    if block.text.startswith((PLAYBOOK_PART, PLAYBOOK_TEST, CONFIG_PART, TEST_PART, VALUES)):
         return
     load(block.text)
 
@@ -106,6 +108,11 @@ def test_parts_of_the_configuration_load(block: Block, tmp_path: Path) -> None:
     # JSON, which is YAML: PyYAML would take the quotes from "08:00", and we want them.
     path.write_text(json.dumps({**SMALLEST_CONFIG, **yaml.safe_load(block.text)}))
     load_config(path, {})
+
+
+@pytest.mark.parametrize("block", each("yaml", TEST_PART))
+def test_parts_of_tests_are_understood(block: Block) -> None:
+    Scene.model_validate(yaml.safe_load(block.text), by_name=False, by_alias=True, context={FROM_YAML: True})
 
 
 @pytest.mark.parametrize("block", each("yaml", PLAYBOOK_TEST))

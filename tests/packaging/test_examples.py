@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "remediator.yaml"
 SHIPPED = ("playbooks",)
 PEOPLES = (
-    "people.slack_app.settings",
+    "slack_app.settings",
     "people.routing",
     "people.escalation",
     "people.digests",

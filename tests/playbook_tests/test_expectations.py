@@ -10,6 +10,7 @@ from remediator.playbook_tests.expectations import difference
 from remediator.playbook_tests.expecting import SIBLINGS, Expectation
 from remediator.playbook_tests.record import Record
 from remediator.playbooks.fields import FROM_YAML
+from tests.playbook_tests.acting_stories import SENT, SESSIONS, WAITING, backup, terminate
 from tests.playbook_tests.stories import RESTART, play
 
 IMAGE = "spec.template.spec.containers[app].image"
@@ -33,6 +34,13 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
         "held": record(until="5m", happens=[{"pause": {"scope": "namespace shop", "who": "ann", "why": "moving"}}]),
         "denied": record(config={"policy": {"protected_namespaces": ["shop"]}}),
         "none": record(playbook={"match": {"alerts": ['alertname="Stuck"'], "when": "target.ready > 5"}}),
+        "made": backup(tmp_path_factory.mktemp("made"), expect=[{"effects": 1}]).record,
+        "called": terminate(tmp_path_factory.mktemp("called"), [SESSIONS, *WAITING, SENT]).record,
+        "taken": record(
+            playbook={"steps": [{"action": "evict_pod", "with": {"select": "unready"}}]},
+            happens=[{"pods": {"of": "Deployment shop/api", "are": "unready", "count": 1}}],
+            cluster=[{"deployment": "shop/api", "replicas": 3}],
+        ),
         "undone": record(
             playbook={
                 "steps": [{"action": "scale", "with": {"to": 5, "min": 1, "max": 9}}],
@@ -67,7 +75,15 @@ HOLDS: list[tuple[str, dict[str, Any]]] = [
     ("undone", {"effect": {"path": "spec.replicas", "before": 3, "after": 5, "undo": False}, "times": 1}),
     ("undone", {"effect": {"path": "spec.replicas", "before": 5, "after": 3, "undo": True}, "times": 1}),
     ("agreed", {"effect": {"action": "rollout_restart"}, "not_before": "1m", "by": "2m"}),
+    ("made", {"created": {"object": "Backup.velero.io velero/*", "fields": {"spec.snapshotVolumes": True}}}),
+    ("made", {"created": {"object": "Backup velero/*", "action": "velero_backup", "undo": False}, "times": 1}),
+    ("called", {"created": {}, "times": 0}),
+    ("taken", {"removed": {"object": "Pod shop/api-*", "action": "evict_pod"}, "by": "1m"}),
+    ("made", {"removed": {}, "times": 0}),
+    ("called", {"called": {"via": "sql", "place": "orders", "request": {"do": "term*"}}, "times": 1}),
+    ("called", {"effect": {"object": "sql orders", "action": "pg_terminate"}}),
     ("denied", {"effects": 0}),
+    ("called", {"effects": 1}),
     ("undone", {"effects": 2}),
     ("done", {"message": {"to": "chat", "state": "succeeded", "contains": "Deployment shop/api"}}),
     ("undone", {"message": {"to": "pager", "contains": ["undone", "scale"]}}),
@@ -104,6 +120,18 @@ FAILS: list[tuple[str, dict[str, Any], str, str]] = [
     ("done", {"effect": {"undo": True}}, "undo=True", "rollout_restart Deployment shop/api"),
     ("agreed", {"effect": {"action": "rollout_restart"}, "by": "30s"}, "by 30s", "at 1m0"),
     ("agreed", {"effect": {"action": "rollout_restart"}, "not_before": "2m"}, "not before 2m00s", "at 1m0"),
+    ("made", {"created": {"fields": {"spec.ttl": "1h"}}}, "{fields={'spec.ttl': '1h'}} is created", "spec.ttl = 720h"),
+    ("made", {"created": {"undo": True}}, "{undo=True} is created", "velero_backup (create) Backup velero/"),
+    ("taken", {"created": {}}, "is created", "evict_pod Pod shop/api-"),
+    ("taken", {"removed": {"object": "Job *"}}, "{object=Job *} is removed", "evict_pod Pod shop/api-"),
+    ("taken", {"removed": {"action": "scale"}}, "{action=scale} is removed", "evict_pod Pod shop/api-"),
+    ("denied", {"removed": {}}, "is removed", "no effect at all"),
+    ("called", {"called": {"via": "http"}}, "the call {via=http}", "pg_terminate (call) sql orders"),
+    ("called", {"called": {"place": "other"}}, "the call {place=other}", "do=terminate"),
+    ("called", {"called": {"action": "run_sql"}}, "the call {action=run_sql}", "pg_terminate (call)"),
+    ("called", {"called": {"undo": True}}, "the call {undo=True}", "pg_terminate (call)"),
+    ("called", {"called": {"request": {"pid": 1}}}, "the call {request={'pid': 1}}", "pid=4711"),
+    ("done", {"called": {}}, "the call {}", "rollout_restart Deployment shop/api"),
     ("done", {"effects": 0}, "no effect at all", "1: rollout_restart Deployment shop/api"),
     ("denied", {"effects": 2}, "2 effects in all", "no effect at all"),
     ("denied", {"message": {"state": "succeeded"}}, "the message {state=succeeded}", "chat: ⛔ Not done"),

@@ -61,6 +61,29 @@ def problems(folder: Path, text: str) -> list[str]:
         ("    metrics: [{series: 'x{a=~\"b\"}', values: 1}]\n", "a series has its labels with =;"),
         ("    config: {policy: {defaults: {cooldown: 1s}}}\n", "4: tests[0].config"),
         ("    config: {project: {name: p}}\n", "tests[0].config.project"),
+        ("    operators: [{when: {created: Thing}, then: {delete: true}}]\n", "'Thing' names no kind. Write it like"),
+        ("    operators: [{when: {changed: Job}, then: {delete: true}}]\n", "changed without a path. Add `path:`,"),
+        ("    operators: [{when: {removed: Job}, then: {delete: true}}]\n", "and removed names none. Add `of:`."),
+        ("    operators: [{when: {created: Job}, then: {}}]\n", "4: tests[0].operators[0].then"),
+        (
+            "    outside: {sql: {a: [{ask: {}}]}}\n",
+            "what comes of it is one of answer, refuse, unavailable,",
+        ),
+        ("    outside: {sql: {a: [{send: {}, refuse: a, silent: true}]}}\n", "got refuse and silent. Keep one."),
+        ("    outside: {sql: {a: [{ask: {}, silent: lost}]}}\n", "it makes no difference that it is lost."),
+        ("    outside: {sql: {a: [{send: {}, found: never}]}}\n", "found belongs to a send that is silent."),
+        (
+            "    happens: [{apply: {manifest: {kind: Backup, metadata: {name: a}}}}]\n",
+            "got 'Backup'. Write apiVersion",
+        ),
+        (
+            "    happens: [{apply: {manifest: {kind: Backup.velero.io, apiVersion: v9, metadata: {name: a}}}}]\n",
+            "apiVersion 'v9' is not that of Backup.velero.io. Write velero.io/v1.",
+        ),
+        (
+            "    happens: [{apply: {manifest: {kind: Deployment, metadata: {name: a}, status: {}}}}]\n",
+            "the status of a Deployment is the simulation's own.",
+        ),
         ("    mode: careless\n", "4: tests[0].mode: cannot be 'careless'."),
     ],
 )

@@ -295,7 +295,11 @@ BY_HAND = {**RESTART, "manual": True}
 
 def test_a_person_starts_it_without_an_alert(tmp_path: Path) -> None:
     run = {"at": "10s", "run": {"playbook": "restart-api", "target": API, "who": "ann", "why": "it leaks"}}
-    story = {"alerts": [], "happens": [run], "expect": [{"chosen": "restart-api"}, {"effects": 1}, {"ends": "succeeded"}]}
+    story = {
+        "alerts": [],
+        "happens": [run],
+        "expect": [{"chosen": "restart-api"}, {"effects": 1}, {"ends": "succeeded"}],
+    }
     result = play(tmp_path, playbook=BY_HAND, **story)
     assert failures(result) == []
     assert result.record.last["r-1"].cause == "ann asked for it: it leaks"

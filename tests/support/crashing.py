@@ -14,9 +14,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from remediator import app
+from remediator.config import Config
 from remediator.connecting import Outside
 from remediator.connecting import connect as real_connect
-from remediator.config import Config
 from remediator.errors import Uncertain
 from remediator.objects import Object
 from remediator.ports import WriteRequest

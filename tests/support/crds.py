@@ -12,21 +12,27 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import pytest
 import yaml
 
 from remediator.kinds import KINDS, Kind
 from tests.support.controlplane import ControlPlane, Object, wait_until
+from tests.support.fixtures_controlplane import REQUIRE_VARIABLE
 
 DOWNLOAD_TIMEOUT_S = 300.0
 
 
 class NoCrds(Exception):
     """The CRDs of an operator are not to be had here; the message says why."""
+
+
+class WrongHash(Exception):
+    """A module is not what was pinned. Never skipped over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +168,22 @@ class Served:
     kinds: Mapping[str, str]
     missing: Mapping[str, str]
 
+    def needs(self, kinds: Iterable[str]) -> None:
+        """Skip the test when one of these kinds (keys of KINDS) is an operator's and not served."""
+        lacking = sorted(kind for kind in kinds if "." in kind and kind not in self.kinds)
+        if lacking:
+            without(f"{', '.join(lacking)}: {'; '.join(self.missing.values()) or 'no operator here has such a CRD'}")
+
 
 def install(plane: ControlPlane) -> Served:
     """Apply every CRD of a kind that we know, and wait until each is served. An operator that is not to be had is
-    named in `missing`. Raises: NoCrds without Go.
+    named in `missing`. Raises: NoCrds without Go, WrongHash.
     """
     go = shutil.which("go")
     if go is None:
         raise NoCrds("Go is not installed, and the operators' CRDs come from Go modules: install Go 1.26 or newer")
     names = {(kind.group, kind.kind): name for name, kind in KINDS.items() if "." in name}
-    served: dict[str, str] = {name: "open" for name in WITHOUT_SCHEMA}
+    served: dict[str, str] = dict.fromkeys(WITHOUT_SCHEMA, "no schema")
     missing: dict[str, str] = {}
     crds: list[Object] = [_open_crd(KINDS[name]) for name in WITHOUT_SCHEMA]
     for operator in OPERATORS:
@@ -187,14 +199,20 @@ def install(plane: ControlPlane) -> Served:
                 crds.append(_prepared(crd))
     for crd in crds:
         plane.client.apply(crd)
-    for crd in crds:
-        name = crd["metadata"]["name"]
-        wait_until(lambda name=name: _established(plane, name), what=f"{name} to be served")
+    wanted = {crd["metadata"]["name"] for crd in crds}
+    wait_until(lambda: wanted <= _established(plane), timeout_s=60, what="the operators' kinds to be served")
     return Served(served, missing)
 
 
+def without(reason: str) -> NoReturn:
+    """Skip the test, or fail it where a control plane is required (`REQUIRE_CONTROL_PLANE=1`)."""
+    if os.environ.get(REQUIRE_VARIABLE) == "1":
+        pytest.fail(f"no CRDs: {reason} ({REQUIRE_VARIABLE}=1)", pytrace=False)
+    pytest.skip(f"no CRDs: {reason}")
+
+
 def _folder(go: str, operator: Operator) -> Path:
-    """The module's folder in Go's own cache. Raises: NoCrds."""
+    """The module's folder in Go's own cache. Raises: NoCrds, WrongHash."""
     wanted = f"{operator.module}@{operator.version}"
     flags = [flag for flag in os.environ.get("GOFLAGS", "").split() if not flag.startswith("-mod")]
     env = {**os.environ, "GOWORK": "off", "GOFLAGS": " ".join(flags)}
@@ -212,7 +230,7 @@ def _folder(go: str, operator: Operator) -> Path:
     if said.get("Error") or "Dir" not in said:
         raise NoCrds(f"{wanted} is not to be had: {' '.join(str(said.get('Error', '')).split())[:300]}")
     if said.get("Sum") != operator.sum:
-        raise NoCrds(f"{wanted} has the hash {said.get('Sum')}, tests/support/crds.py pins {operator.sum}")
+        raise WrongHash(f"{wanted} has the hash {said.get('Sum')}, tests/support/crds.py pins {operator.sum}")
     return Path(said["Dir"])
 
 
@@ -260,6 +278,11 @@ def _open_crd(kind: Kind) -> Object:
     }
 
 
-def _established(plane: ControlPlane, name: str) -> bool:
-    status = plane.client.get("customresourcedefinitions", name).get("status") or {}
-    return any(c["type"] == "Established" and c["status"] == "True" for c in status.get("conditions") or ())
+def _established(plane: ControlPlane) -> set[str]:
+    """Names of CRDs that are served."""
+
+    def is_served(crd: Object) -> bool:
+        found = (crd.get("status") or {}).get("conditions") or ()
+        return any(c["type"] == "Established" and c["status"] == "True" for c in found)
+
+    return {crd["metadata"]["name"] for crd in plane.client.list("customresourcedefinitions") if is_served(crd)}

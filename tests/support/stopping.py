@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from remediator import app
+from remediator.config import Config
 from remediator.connecting import Outside
 from remediator.connecting import connect as real_connect
-from remediator.config import Config
 from remediator.objects import ObjectRef
 
 POINTS = ("before_look", "before_row", "click_stored", "click_decided")

@@ -27,6 +27,8 @@ class VeleroBackupParams(Params):
     namespaces: tuple[NamespaceName, ...] = Field((), max_length=20)
     selector: Mapping[str, str] = Field(default_factory=dict, max_length=10)
     """Labels that objects must carry. Without namespaces: in all of them."""
+    all_namespaces: Flag = False
+    """The whole cluster. It has to be said: nothing is no wish for everything."""
     ttl: PositiveDuration = Field(timedelta(days=30), ge=timedelta(hours=1), le=timedelta(days=366))
     """After this Velero deletes it, data included."""
     snapshot_volumes: Flag = True
@@ -34,8 +36,10 @@ class VeleroBackupParams(Params):
 
     @model_validator(mode="after")
     def _not_everything(self) -> VeleroBackupParams:
-        if not self.namespaces and not self.selector:
-            raise ValueError("give namespaces, selector, or both: a backup of everything is no answer to an alert")
+        if self.all_namespaces and (self.namespaces or self.selector):
+            raise ValueError("all_namespaces is everything; remove namespaces and selector")
+        if not (self.namespaces or self.selector or self.all_namespaces):
+            raise ValueError("give namespaces, selector, or both: everything has to be said, all_namespaces: true")
         if len(set(self.namespaces)) != len(self.namespaces):
             raise ValueError("namespaces names one twice")
         for key, value in self.selector.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from remediator.actions.base import Params
+from remediator.actions.base import Params, Right
 from remediator.actions.change import Change, FieldChange, NotPossible, Patch
 from remediator.actions.diff import field_lines
 from remediator.actions.eviction import and_delete, blocking_pods, delete_broken
@@ -40,6 +40,7 @@ class Rollback:
     kinds: tuple[str, ...] = WORKLOADS
     needs = frozenset({"pods", "revisions", "pdbs"})
     disruptive = True
+    rights = (*(Right("patch", kind) for kind in WORKLOADS), Right("delete", "Pod"))
     params = RollbackParams
 
     def resolve(self, params: RollbackParams, view: View) -> RollbackParams:

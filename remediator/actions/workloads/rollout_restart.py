@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from remediator.actions.base import Params
+from remediator.actions.base import Params, Right
 from remediator.actions.change import GENERATED_TIME, Change, FieldChange, NotPossible, Patch
 from remediator.actions.eviction import and_delete, blocking_pods, delete_broken, evict_by_rule
 from remediator.actions.refusals import refuse_empty, refuse_on_delete, refuse_paused, refuse_unreadable
@@ -29,6 +29,11 @@ class RolloutRestart:
     kinds: tuple[str, ...] = WORKLOADS
     needs = frozenset({"pods", "revisions", "pdbs"})
     disruptive = True
+    rights = (
+        *(Right("patch", kind) for kind in WORKLOADS),
+        Right("create", "Pod", "eviction"),
+        Right("delete", "Pod"),
+    )
     params = RolloutRestartParams
 
     def resolve(self, params: RolloutRestartParams, view: View) -> RolloutRestartParams:

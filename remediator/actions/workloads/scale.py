@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -27,7 +28,8 @@ REPLICAS_PATH = ("spec", "replicas")
 class ScaleParams(Params):
     """Exactly one of `to`, `by`, `factor`; `min` and `max` bound the result. 0 copies only with `min: 0`.
 
-    A factor rounds up, also when shrinking: one copy too many is the safe side.
+    A factor rounds up, also when shrinking: one copy too many is the safe side. `autoscaler`: where one has not come to
+    its maximum, `bounds` makes it keep more copies, and `at_max` waits until it has grown as far as it may.
     """
 
     to: int | None = Field(None, ge=0)
@@ -35,6 +37,7 @@ class ScaleParams(Params):
     factor: float | None = Field(None, gt=0, le=100)
     min: int = Field(ge=0)
     max: int = Field(ge=1, le=10_000)
+    autoscaler: Literal["bounds", "at_max"] = "bounds"
 
     @model_validator(mode="after")
     def _one_way_within_bounds(self) -> ScaleParams:
@@ -71,7 +74,7 @@ class Scale:
     def resolve(self, params: ScaleParams, view: View) -> ScaleParams:
         """`by` and `factor` as an absolute `to`, within the bounds. Raises: NotPossible."""
         wish = _wish(params, read_workload(view.target))
-        return ScaleParams(to=wish.copies, min=params.min, max=params.max)
+        return ScaleParams(to=wish.copies, min=params.min, max=params.max, autoscaler=params.autoscaler)
 
     def plan(self, params: ScaleParams, view: View) -> Change:
         """Raises: NotPossible when nothing would change, or somebody else decides about the copies."""
@@ -85,7 +88,7 @@ class Scale:
             names = ", ".join(ref_of(hpa).name for hpa in hpas)
             raise NotPossible(f"several HorizontalPodAutoscalers scale {view.ref}: {names}", guardrail="ownership")
         if hpas:
-            return _by_hpa(wish, hpas[0], workload)
+            return _by_hpa(wish, hpas[0], workload, waits=params.autoscaler == "at_max")
         return _by_replicas(wish, view, workload)
 
 
@@ -122,7 +125,7 @@ def _by_replicas(wish: Wish, view: View, workload: Workload) -> Change:
     )
 
 
-def _by_hpa(wish: Wish, hpa: Object, workload: Workload) -> Change:
+def _by_hpa(wish: Wish, hpa: Object, workload: Workload, *, waits: bool) -> Change:
     """Growing raises minReplicas within maxReplicas, or maxReplicas if copies have reached it; shrinking lowers it."""
     ref, owner = ref_of(hpa), operator_of(hpa)
     if owner:
@@ -139,6 +142,9 @@ def _by_hpa(wish: Wish, hpa: Object, workload: Workload) -> Change:
     elif wish.present >= highest:
         field, after = "maxReplicas", wish.copies
         useless = False
+    elif waits:
+        reason = f"{ref} may grow to {highest} copies by itself, it has {wish.present}: it is waited for"
+        raise NotPossible(reason, hold=True)
     else:
         field, after = "minReplicas", min(wish.copies, highest)
         useless = after <= lowest

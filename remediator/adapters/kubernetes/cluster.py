@@ -6,8 +6,10 @@ import asyncio
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -150,7 +152,8 @@ class KubernetesCluster:
 
     async def get(self, ref: ObjectRef) -> Object:
         kind = self._kind(ref.kind)
-        obj = _parse((await self._read(Call("GET", _path(object_path, kind, ref)))).body)
+        call = Call("GET", _path(object_path, kind, ref))
+        obj = _parse((await self._read(call, explain=partial(_unknown_path, kind))).body)
         if not isinstance(obj, dict) or "metadata" not in obj:
             raise CannotSee(f"the answer for {ref} is not an object")
         return {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
@@ -164,7 +167,7 @@ class KubernetesCluster:
             while True:
                 try:
                     call = Call("GET", path, list_query(labels, fields, PAGE, token))
-                    reply = await self._read(call, explain=_not_served)
+                    reply = await self._read(call, explain=partial(_not_served, known))
                 except _Expired:
                     break  # half a list is no list
                 page = _parse(reply.body)
@@ -247,7 +250,8 @@ class KubernetesCluster:
         if reply.status == 401:
             await self._refresh(epoch)  # for the read that comes before the next attempt
         if not 200 <= reply.status < 300:
-            raise effect_error(parse_answer(reply.status, reply.headers, reply.body))
+            answered = parse_answer(reply.status, reply.headers, reply.body)
+            raise effect_error(_told(kind, answered))
         try:
             answer = orjson.loads(reply.body)
         except ValueError as exc:
@@ -366,12 +370,27 @@ def _pause(state: RetryCallState) -> float:
     return 0.1 * 4.0 ** (state.attempt_number - 1) * random.uniform(0.7, 1.3)  # noqa: S311 spreading, not secrecy
 
 
-def _not_served(answer: Answer) -> ReadError:
-    """A list that is not there: the API server does not know the kind. A proxy's 404 would not say so."""
-    words = ("could not find the requested resource", "404 page not found")
-    if answer.code == 404 and any(w in answer.message for w in words):
-        return NotFound(answer.message)
-    return read_error(answer)
+NOT_SERVED = ("could not find the requested resource", "404 page not found")
+"""How the API server says that it does not know a path. A proxy's 404 would not say so."""
+
+
+def _told(kind: Kind, answer: Answer) -> Answer:
+    """The same answer, with words for people where the API server does not know the kind."""
+    if answer.code != 404 or answer.absent or not any(words in answer.message for words in NOT_SERVED):
+        return answer
+    name = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
+    asks = ": is the operator installed?" if "." in kind.group else ""
+    return replace(answer, message=f"{kind.api_version} {name} is not served by this cluster{asks}")
+
+
+def _unknown_path(kind: Kind, answer: Answer) -> ReadError:
+    return read_error(_told(kind, answer))
+
+
+def _not_served(kind: Kind, answer: Answer) -> ReadError:
+    """A list that is not there: the API server does not know the kind."""
+    told = _told(kind, answer)
+    return NotFound(told.message) if told is not answer else read_error(answer)
 
 
 def _no_log(answer: Answer) -> ReadError:

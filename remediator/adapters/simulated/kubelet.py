@@ -14,7 +14,7 @@ from typing import Any
 from remediator.adapters.simulated.behaviour import Behaviour
 from remediator.adapters.simulated.scheduling import schedule
 from remediator.adapters.simulated.store import Change, Key, Obj, key_of
-from remediator.adapters.simulated.world import KUBELET, World, condition, is_ready, is_terminating
+from remediator.adapters.simulated.world import KUBELET, World, condition, is_active, is_ready, is_terminating
 from remediator.objects import dig
 
 BACK_OFF_RESET_S = 600.0
@@ -105,7 +105,7 @@ class Kubelet:
     def _look_for_node(self, key: Key, delay_s: float) -> None:
         def look() -> None:
             pod = self._world.store.get("Pod", *key)
-            if pod is not None and not pod["spec"].get("nodeName") and not is_terminating(pod):
+            if pod is not None and not pod["spec"].get("nodeName") and is_active(pod):
                 self._waiting.pop(key, None)
                 if schedule(self._world, pod, self._load) is None:
                     self._waiting[key] = None
@@ -247,7 +247,7 @@ class Kubelet:
             current = self._world.store.get("Pod", *key)
             if self._runs.get(uid) is not run or run.token != token or current is None:
                 return
-            if not is_terminating(current) and current["spec"].get("nodeName") not in self._down:
+            if is_active(current) and current["spec"].get("nodeName") not in self._down:
                 step(current)
 
         self._world.later(delay_s, act)

@@ -2,8 +2,8 @@
 
     rds_snapshot: {instance: prod-db}
 
-The instance is a name of the configuration. While a snapshot is being made nothing is said: it is no backup before it is
-available.
+The instance is a name of the configuration. While a snapshot is being made nothing is said: it is no backup before it
+is available.
 """
 
 from __future__ import annotations

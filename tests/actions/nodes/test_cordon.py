@@ -158,3 +158,10 @@ def test_anybodys_cordon_where_the_playbook_says_so():
     assert isinstance(patch, Patch)
     assert patch.changes == (FieldChange(("spec", "unschedulable"), True, None),)
     assert change.notes == ("the cordon is not ours: kubectl-cordon set it",)
+
+
+def test_a_step_before_may_cordon_it():
+    refused = refusal(Uncordon(), {"await_cordon": True}, node())
+    assert "leaves that to a step before" in refused.reason
+    assert refused.hold
+    assert plan(Uncordon(), {"await_cordon": True}, node(ours=True)).summary == "uncordon"

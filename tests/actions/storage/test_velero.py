@@ -65,6 +65,22 @@ def test_a_backup_by_labels_alone():
     assert create.body["spec"]["includedNamespaces"] == ["*"]
 
 
+def test_a_backup_of_everything_has_to_be_said():
+    change = back_up({"all_namespaces": True})
+    (create,) = change.effects
+    assert isinstance(create, Create)
+    assert create.body["spec"]["includedNamespaces"] == ["*"]
+    assert change.summary.startswith("back up all namespaces, kept for")
+    wrong: tuple[dict[str, Any], ...] = (
+        {},
+        {"all_namespaces": True, "namespaces": ["shop"]},
+        {"all_namespaces": True, "selector": {"app": "api"}},
+    )
+    for given in wrong:
+        with pytest.raises(ValidationError, match="all_namespaces"):
+            VeleroBackupParams(**given)
+
+
 @pytest.mark.parametrize(
     ("obj", "found", "reason", "hold"),
     [

@@ -1,0 +1,1 @@
+"""Managed services of a cloud: snapshots and reboots of RDS instances."""

@@ -1,0 +1,1 @@
+"""Helm releases: upgrades to a pinned version, and back to a revision."""
