@@ -332,6 +332,7 @@ class App:
             "intake": for_ever("intake", lambda: take_alerts(core.intake), clock, self._alerts),
             "playbooks": for_ever("playbooks", self.playbooks.turn, clock, self.playbooks.wake),
             "schedules": for_ever("schedules", core.scheduler.turn, clock),
+            "reverts": for_ever("reverts", core.reverter.turn, clock),
             "housekeeping": for_ever("housekeeping", keeping.turn, clock),
             "outbox": outbox.run(clock),
             "inbox": self.inbox.run(),

@@ -32,8 +32,6 @@ from remediator.people.quiet_hours import QuietHours
 from remediator.people.references import Known, nobody_behind
 from remediator.people.routes import Routes
 from remediator.people.severity import Severities
-from remediator.people.slack_app.settings import InstanceName
-from remediator.people.slack_app.settings import Slack as Slack
 from remediator.playbooks.fields import FROM_YAML, Duration
 from remediator.playbooks.problems import FieldPath, path_text
 from remediator.playbooks.projects import Project, problems_among
@@ -44,6 +42,8 @@ from remediator.redact import MARK
 from remediator.remediation.checks.base import MetricLabels
 from remediator.secret_files import Secret as Secret
 from remediator.secret_files import Section as Section
+from remediator.slack_app.settings import InstanceName
+from remediator.slack_app.settings import Slack as Slack
 
 PREFIX = "REMEDIATOR_"
 

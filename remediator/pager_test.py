@@ -13,7 +13,6 @@ from remediator.ports import Clock
 from remediator.remediation.journal import Journal
 from remediator.service_errors import InvalidRequest
 
-
 WORDS = "Nothing is wrong: resolve it when it has reached you."
 
 

@@ -1,7 +1,8 @@
 """`cooldown`: a target is left alone for a while after a ladder on it has ended, longest after one that did not help.
 
 Any playbook counts, and so does the opposite action: scale up, then down, then up again is a loop, not a remedy. Two
-failovers in a row are there and back again.
+failovers in a row are there and back again. What takes back a temporary change waits for nothing that went well: its
+alert has been quiet for longer than that.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from remediator.guardrails.verdict import Verdict
 from remediator.guardrails.words import about, clock, iso
 
 NAME = "cooldown"
-READS = frozenset({"runs", "targets", "between_rungs"})
+READS = frozenset({"runs", "targets", "between_rungs", "reverts"})
 
 OPPOSITE: Mapping[Direction, Direction] = {"up": "down", "down": "up", "failover": "failover"}
 
@@ -34,6 +35,7 @@ def check(facts: Facts) -> Verdict:
         and run.target_key in keys
         and not run.tokens_back
         and run.remediation_id != facts.remediation_id
+        and not (facts.reverts and run.outcome == "succeeded")
     ]
     if not ended:
         return passes(NAME, "nothing has been done here lately")

@@ -284,6 +284,8 @@ class Facts:
     """None = neither `targets` nor `fleet` was asked for."""
     ladders: int = 0
     """Ladders this episode has already finished."""
+    reverts: str = ""
+    """The remediation whose temporary effects this one takes back; empty = it does something new."""
     between_rungs: bool = False
     """A child of a ladder: cooldown and the target's in_flight do not apply."""
     approved: bool = False

@@ -6,31 +6,12 @@ from collections.abc import Iterator
 
 from remediator.objects import WORKLOADS
 from remediator.playbooks.lint_findings import Review, Severity
+from remediator.playbooks.meaning import WITHOUT_INVERSE
 from remediator.playbooks.model import Mode, Playbook, TargetSpec
 from remediator.playbooks.problems import did_you_mean
 
 MAX_RUNGS = 3
 """Playbooks in one ladder, the first one included."""
-
-WITHOUT_INVERSE = frozenset(
-    {
-        "rollout_restart",
-        "evict_pod",
-        "node_command",
-        "etcd_snapshot",
-        "replace_node",
-        "expand_pvc",
-        "velero_backup",
-        "velero_restore",
-        "delete_failed_pods",
-        "delete_finished_jobs",
-        "renew_certificate",
-        "force_sync_secret",
-        "pg_cancel",
-        "pg_terminate",
-    }
-)
-"""Actions that nothing can take back: the old processes are gone, the volume has grown."""
 
 
 def auto_without_proof(review: Review, playbook: Playbook) -> None:

@@ -43,6 +43,27 @@ ArgsModels = Mapping[str, type[BaseModel]]
 """Kind (of a check or a collector) to the model of its arguments."""
 
 
+WITHOUT_INVERSE = frozenset(
+    {
+        "rollout_restart",
+        "evict_pod",
+        "node_command",
+        "etcd_snapshot",
+        "replace_node",
+        "expand_pvc",
+        "velero_backup",
+        "velero_restore",
+        "delete_failed_pods",
+        "delete_finished_jobs",
+        "renew_certificate",
+        "force_sync_secret",
+        "pg_cancel",
+        "pg_terminate",
+    }
+)
+"""Actions that nothing can take back: the old processes are gone, the volume has grown."""
+
+
 @dataclass(slots=True)
 class Meaning:
     """One reading of one playbook's content; `find` collects the complaints."""
@@ -193,6 +214,17 @@ class Meaning:
                 acts = f"It acts on {', '.join(action.kinds)}."
                 self._say((*path, "action"), f"{name} cannot act on a {kind}", acts)
             break  # a step's own target stands before the playbook's
+        if step.get("revert") is not None:
+            self._reverted(name, (*path, "revert"))
+
+    def _reverted(self, name: str, path: FieldPath) -> None:
+        """Whether what the step does can be taken back later, alone, and without harm."""
+        if name in WITHOUT_INVERSE:
+            self._say(path, f"{name} has no inverse, so nothing could be taken back", "Remove it.")
+        elif name == "rollback":
+            self._say(path, "taking back a rollback brings the bad release again", "Remove it.")
+        elif self.content.get("targets") is not None:
+            self._say(path, "only the effect on a single target is taken back", "Write target, or remove it.")
 
     def _one_key(self, value: Any, known: ArgsModels | None, noun: str, path: FieldPath) -> None:
         if isinstance(value, Mapping) and len(value) == 1:

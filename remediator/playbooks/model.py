@@ -163,6 +163,24 @@ def _filled_in(value: object) -> object:
     return {kind: {} if args is None else args for kind, args in value.items()}
 
 
+SHORTEST_REVERT = timedelta(minutes=5)
+LONGEST_REVERT = timedelta(hours=12)
+"""That an alert is quiet is only believed where Prometheus has seen it fire within the last day."""
+
+
+class RevertSpec(Strict):
+    """When the effect of a step is taken back: once its alerts have been proven quiet for that long."""
+
+    after_quiet: PositiveDuration
+
+    @field_validator("after_quiet")
+    @classmethod
+    def _in_bounds(cls, value: timedelta) -> timedelta:
+        if not SHORTEST_REVERT <= value <= LONGEST_REVERT:
+            raise complaint("after_quiet is between 5m and 12h", "Write it like 30m.")
+        return value
+
+
 class Step(Strict):
     """One step: exactly one of `action`, `wait`, `check` (a gate) or `ask` (a person confirms mid-way)."""
 
@@ -172,6 +190,8 @@ class Step(Strict):
     verify: Annotated[Mapping[str, Mapping[str, Any]] | None, BeforeValidator(_filled_in)] = None
     """Checks that must hold before the next step, `{rollout: {}}`; None = only at the end."""
     repeatable: Flag = False
+    revert: RevertSpec | None = None
+    """Its effect is only wanted while the alert lasts; None = it stays."""
     wait: PositiveDuration | None = None
     check: Check | None = None
     ask: str = ""
@@ -183,11 +203,13 @@ class Step(Strict):
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
             raise complaint(f"a step is exactly one of action, wait, check or ask, got {found}", "Split or fill it.")
-        of_actions = bool(self.with_ or self.target or self.verify is not None or self.repeatable)
+        of_actions = bool(self.with_ or self.target or self.verify is not None or self.repeatable or self.revert)
         if from_yaml(info):  # what was written counts, even where it says nothing; a stored model has all fields
-            of_actions = not self.model_fields_set.isdisjoint({"with_", "target", "verify", "repeatable"})
+            of_actions = not self.model_fields_set.isdisjoint({"with_", "target", "verify", "repeatable", "revert"})
         if not self.action and of_actions:
-            raise complaint("with, target, verify and repeatable belong to an action", "Move them to an action step.")
+            raise complaint(
+                "with, target, verify, repeatable and revert belong to an action", "Move them to an action step."
+            )
         return self
 
 

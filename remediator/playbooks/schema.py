@@ -126,13 +126,24 @@ def _required(arguments: Schema, definitions: Schema) -> bool:
 
 
 def _with_templates(schema: Schema) -> Schema:
-    """The same schema, but wherever a single value may stand, `${...}` may stand as well."""
-    if "properties" in schema or "items" in schema or any(branch in schema for branch in _BRANCHES):
+    """The same schema, but wherever a value may stand, `${...}` may stand as well: one that gives a list or a mapping
+    keeps it."""
+    if "properties" in schema:
+        found = _mapped(schema, _with_templates)
+        return {**found, "properties": {key: _or_template(inner) for key, inner in found["properties"].items()}}
+    if "items" in schema or any(branch in schema for branch in _BRANCHES):
         return _mapped(schema, _with_templates)
     if schema.get("type") in ("object", "array", "null") or "$ref" in schema or not schema:
         return _mapped(schema, _with_templates)
     if schema.keys() - {"description", "default"} <= {"type", "minLength"} and schema.get("type") == "string":
         return schema  # any text fits already
+    notes: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
+    return {"anyOf": [{key: value for key, value in schema.items() if key not in notes}, TEMPLATE], **notes}
+
+
+def _or_template(schema: Schema) -> Schema:
+    if schema.get("type") not in ("array", "object"):
+        return schema
     notes: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
     return {"anyOf": [{key: value for key, value in schema.items() if key not in notes}, TEMPLATE], **notes}
 

@@ -39,6 +39,7 @@ from remediator.remediation.ladders import Ladders
 from remediator.remediation.picturing import Pictures
 from remediator.remediation.planner import Planner
 from remediator.remediation.proposing import Proposer
+from remediator.remediation.reverting import Reverter
 from remediator.remediation.runner import LEASE, Runner
 from remediator.remediation.schedules import Scheduler
 from remediator.remediation.scopes import Scopes
@@ -108,6 +109,7 @@ class Core:
     intake: Intake
     starter: Starter
     scheduler: Scheduler
+    reverter: Reverter
     planner: Planner
     chooser: Chooser
     verifier: Verifier
@@ -277,6 +279,7 @@ def assemble(
         journal=ports.journal, catalog=catalog, chooser=chooser, clock=ports.clock, new_id=ids, poke=runner.poke
     )
     scheduler = Scheduler(journal=ports.journal, catalog=catalog, starter=starter, clock=ports.clock, poke=runner.poke)
+    reverter = Reverter(journal=ports.journal, chooser=chooser, verifier=verifier, clock=ports.clock, poke=runner.poke)
     return Core(
         ports=ports,
         settings=settings,
@@ -284,6 +287,7 @@ def assemble(
         intake=intake,
         starter=starter,
         scheduler=scheduler,
+        reverter=reverter,
         planner=planner,
         chooser=chooser,
         verifier=verifier,

@@ -28,6 +28,7 @@ from remediator.playbooks.catalog import (
     ask,
     choose,
 )
+from remediator.playbooks.durations import format_duration
 from remediator.playbooks.model import LoadedPlaybook, Mode, Playbook
 from remediator.playbooks.params import InvalidParam
 from remediator.playbooks.projects import Project
@@ -41,6 +42,7 @@ from remediator.remediation.reading import read_view
 from remediator.remediation.scopes import Scopes
 from remediator.remediation.state import Remediation, State
 from remediator.remediation.targeting import TargetUnclear
+from remediator.remediation.temporary import Temporary
 
 MAX_RUNGS = 3
 CHILD_DEADLINE = timedelta(minutes=15)
@@ -267,6 +269,53 @@ class Chooser:
             ladder=parent.ladder[1:],
             reason=f"next rung after {parent.id} ({parent.playbook}, {parent.outcome.value})",
         )
+
+    def take_back(self, parent: Remediation, left: Temporary, now: datetime) -> Remediation | None:
+        """What puts back the temporary effects of `parent`, with the playbook as it is in force now; None when it is
+        not loaded any more, is another project's, or is about several targets by now."""
+        loaded = self._catalog().get(parent.playbook)
+        if loaded is None or loaded.project != parent.project or not _stays_single(loaded.playbook, parent):
+            return None
+        place = replace(place_of(parent, self._projects), highest=highest_of(loaded.project, self._projects))
+        spec = self._with_quorum(loaded.playbook, place).model_copy(
+            update={
+                "steps": left.steps,
+                "collect": (),
+                "escalate": (),
+                "given": parent.spec.given if parent.spec else {},
+            }
+        )
+        environment = self._policy.environment_at(place)
+        cause = f"revert of {parent.id}: its alerts have been quiet for {format_duration(left.after_quiet)}"
+        return Remediation(
+            id=self._new_id(),
+            episode=parent.episode,
+            cluster=parent.cluster,
+            target=parent.target,
+            root=parent.root,
+            because=parent.because,
+            created_at=now,
+            state=State.PLANNED,
+            since=now,
+            due=now,
+            deadline=now + CHILD_DEADLINE,
+            alerts=parent.alerts,
+            severity=parent.severity,
+            spec=spec,
+            playbook_hash=loaded.hash,
+            project=loaded.project,
+            mode=self._mode(spec, place),
+            environment=environment.name if environment else "",
+            cause=cause,
+            reverts=parent.id,
+            takes_back=left.takes_back,
+            chain=(loaded.playbook.name,),
+            reason=cause,
+        )
+
+
+def _stays_single(spec: Playbook, parent: Remediation) -> bool:
+    return spec.targets is None and parent.target is not None and parent.root is not None
 
 
 def given_to(loaded: LoadedPlaybook, params: Mapping[str, str]) -> LoadedPlaybook:

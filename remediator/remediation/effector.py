@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from remediator.actions.change import Call, Create, Delete, Effect, Evict, Inverse, Patch, Remove, object_of
@@ -122,7 +123,8 @@ class Effector:
                 # A clear answer to this request says nothing about the one before, which may still land: nothing is
                 # given back and nobody takes over before it is proven what became of that one.
                 return self._acted(r, "uncertain", f"an earlier attempt has no clear answer; this one: {acted.detail}")
-            return acted
+            # What was created stays: the earlier request would make it again once it is gone.
+            return replace(acted, inverse=None) if isinstance(effect_of(r), Create) else acted
         if not r.undoing and r.plan is not None and not r.plan.steps[r.step].effects:
             return self._acted(r, "nothing_to_do", "this step has no effect")
         cluster = self._clusters[r.cluster]
@@ -367,8 +369,25 @@ class Effector:
             except (CannotSee, Forbidden) as exc:
                 return Probed(effect_id=r.effect_id, answer="cannot_see", detail=f"cannot see what became of it: {exc}")
             found = judge(r.effect_id, effect, last, looked)
+            if isinstance(effect, Create):
+                found = await self._of_several(r, found, looked, unsettled)
         if found.answer in ("happened", "never"):
             await self._settle(unsettled, found)
+        return found
+
+    async def _of_several(
+        self, r: Remediation, found: Probed, looked: Object | None, unsettled: list[Attempt]
+    ) -> Probed:
+        """A create is bound to nothing but its name: an earlier one may be under way, and lands when that is free.
+
+        Raises: JournalUnavailable.
+        """
+        if found.answer == "happened" and len(unsettled) > 1:
+            return replace(found, inverse=None)  # it would be there again
+        attempts = await self._journal.attempts(r.id) if found.answer == "again" and looked is None else ()
+        if any(a.effect_id == r.effect_id and a.outcome == "conflict" for a in attempts):
+            gone = "the name was taken when it was sent again, and is free now: somebody may have removed what it made"
+            return Probed(effect_id=r.effect_id, answer="person", detail=gone)
         return found
 
     async def _ask_caller(self, r: Remediation, effect: Call, last: Attempt | None) -> Probed:

@@ -144,6 +144,7 @@ class FactReader:
             action=proposals[0].action.name if proposals else "",
             action_disruptive=disruptive,
             planned_at=now,
+            reverts=r.reverts,
             between_rungs=bool(r.parent),
             approved=r.state is State.APPROVED or r.agreed,
             started=bool(r.done),

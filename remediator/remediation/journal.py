@@ -203,6 +203,16 @@ class ScheduleRun:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingRevert:
+    """A remediation that has left something behind for a time, which nobody has taken back yet."""
+
+    remediation_id: str
+    at: datetime
+    quiet_since: datetime | None = None
+    looked_at: datetime | None = None
+
+
 class StaleRemediation(Exception):
     """Somebody else moved this remediation (another version or epoch): drop what you were about to do and read it
     again."""
@@ -267,8 +277,7 @@ class Journal(Protocol):
 
     # Schedules ------------------------------------------------------------------------------------------------------
     async def begin_schedule(self, key: ScheduleKey, now: datetime) -> datetime:
-        """Up to when its times are dealt with. One that is not known counts from now on: nothing of before is missed.
-        """
+        """Up to when its times are dealt with. One not known counts from now on: nothing of before is missed."""
         ...
 
     async def forget_schedule(self, key: ScheduleKey) -> None:
@@ -293,6 +302,22 @@ class Journal(Protocol):
 
     async def schedule_runs(self, playbook: str, limit: int) -> tuple[ScheduleRun, ...]:
         """Newest first."""
+        ...
+
+    # Reverts --------------------------------------------------------------------------------------------------------
+    async def waiting_reverts(self, limit: int) -> tuple[WaitingRevert, ...]:
+        """Not settled, newest first. A remediation that ends with temporary effects begins one as it is committed."""
+        ...
+
+    async def looked_at_revert(self, remediation_id: str, quiet_since: datetime | None, now: datetime) -> None:
+        """Keep since when its alerts are proven quiet, as of now; None = they are not."""
+        ...
+
+    async def settle_revert(
+        self, remediation_id: str, now: datetime, *, revert: Remediation | None = None, detail: str = ""
+    ) -> Remediation | None:
+        """It is dealt with: by opening this remediation in the same transaction, or by none, and `detail` says why.
+        None where nothing was opened, also because somebody else was faster."""
         ...
 
     async def join(self, decision: Decision, now: datetime, messages: Sequence[OutboxMessage] = ()) -> None:

@@ -22,6 +22,7 @@ from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.reading import read_view
 from remediator.remediation.scopes import Scopes
 from remediator.remediation.state import Remediation
+from remediator.remediation.temporary import put_back, wanted_of
 from remediator.remediation.wanting import read_wanted
 
 
@@ -131,7 +132,7 @@ class Proposer:
         asking = [
             i
             for i, step in enumerate(spec.steps)
-            if only_step in (None, i) and hasattr(self.action(step.action), "wants")
+            if only_step in (None, i) and (r.takes_back or hasattr(self.action(step.action), "wants"))
         ]
         cluster, callers = self._clusters[r.cluster], self._callers.get(r.cluster, {})
 
@@ -146,6 +147,8 @@ class Proposer:
     def _wanted(
         self, r: Remediation, spec: Playbook, index: int, view: View, records: Sequence[AlertRecord]
     ) -> Mapping[str, Wanted]:
+        if r.takes_back:
+            return wanted_of(r.takes_back[index])
         action = self.action(spec.steps[index].action)
         if action is None or view.ref.kind not in action.kinds:
             return {}
@@ -225,11 +228,15 @@ class Proposer:
             raise NotPossible(f"action {step.action} is not installed")
         if view.ref.kind not in action.kinds:
             raise NotPossible(f"{step.action} cannot act on a {view.ref.kind}")
+        if r.takes_back:
+            self._refuse_unseen(action, view, wanted_of(r.takes_back[index]))
+            change = put_back(r.takes_back[index], view, r.reverts)
+            return Proposal(step=index, action=action, view=view, params={"reverts": r.reverts}, change=change)
         try:
             params = self._bound(r, spec, index, view, records)
             wanted = action.wants(params, view) if hasattr(action, "wants") else {}
             self._refuse_unseen(action, view, wanted)
-            known = r.plan.steps[index].resolved.get(view.ref.key) if r.plan and r.done else None
+            known = r.plan.steps[index].resolved.get(view.ref.key) if r.plan and (r.done or r.consents) else None
             params = action.resolve(params, view) if known is None else action.params.model_validate(known)
         except (TemplateError, InvalidParam) as exc:
             raise NoProposal(denied("template", f"step {index + 1} ({step.action}): {exc}")) from exc

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from remediator.actions.change import Direction, Effect, Inverse
+from remediator.actions.change import Direction, Effect, Inverse, Patch
 from remediator.guardrails.verdict import Verdict
 from remediator.objects import ObjectRef
 from remediator.playbooks.model import Playbook
@@ -191,6 +191,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakeBack:
+    """What one step of an earlier remediation has changed, to be put back; one for each step of the one that does it.
+    `goes` is the way that putting it back goes."""
+
+    patches: tuple[Patch, ...]
+    goes: Direction = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remediation:
     """One run of one playbook. Times are aware, UTC.
 
@@ -227,6 +236,9 @@ class Remediation:
     """Who asked for it (`remediator run`); excluded from approving it. Empty for alerts."""
     cause: str = ""
     """Why it began without an alert, for people: who asked for it and why, or for when it was scheduled."""
+    reverts: str = ""
+    """The remediation whose temporary effects it takes back; empty = it is none of these."""
+    takes_back: tuple[TakeBack, ...] = ()
     plan: Plan | None = None
     verdicts: tuple[Verdict, ...] = ()
     reason: str = ""

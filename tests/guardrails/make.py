@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from remediator.actions.change import GENERATED_TIME, Change, Evict, Failover, FieldChange, Patch, PodRule
+from remediator.actions.view import View
 from remediator.actions.workloads.rollback import TEMPLATE_PATH
 from remediator.actions.workloads.rollout_restart import RESTART_PATH
-from remediator.actions.view import View
 from remediator.guardrails.facts import AlertFact, EffectiveLimits, Facts, Fleet, Member, Outcome, Run, TargetFacts
 from remediator.objects import Object, ref_of, uid_of
 from remediator.playbooks.model import Mode, Playbook

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remediator.actions.change import FieldChange
-from remediator.actions.workloads.rollout_restart import RolloutRestart, RolloutRestartParams
 from remediator.actions.view import Revision
 from remediator.actions.workload import read_workload, takes_by_rollout
+from remediator.actions.workloads.rollout_restart import RolloutRestart, RolloutRestartParams
 from remediator.guardrails import disruption_budget, last_good_revision, min_available, ownership, rollout_in_progress
 from remediator.guardrails.facts import EffectiveLimits, TargetFacts
 from remediator.guardrails.verdict import Answer

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from remediator.actions.eviction import evict_by_rule
-from remediator.actions.workloads.scale import Scale, ScaleParams
 from remediator.actions.workload import read_workload, takes_by_rollout
+from remediator.actions.workloads.scale import Scale, ScaleParams
 from remediator.guardrails import disruption_budget, min_available
 from remediator.guardrails.facts import EffectiveLimits, TargetFacts
 from remediator.guardrails.verdict import Answer

@@ -102,7 +102,7 @@ SENDING = (
         "no-last-guards",
         "guardrails are asked at the last look",
         E + "act",
-        " or await last_look(r, effect, looked)",
+        " or await last_look(r, effect, looked or {})",
         "",
         FIRST_LIGHT,
         "tests/remediation/test_storm_states.py",
@@ -111,8 +111,8 @@ SENDING = (
         "own-marker-is-overlooked",
         "an effect whose marker is there already is not sent",
         E + "_compare",
-        "if marker_of(looked) == r.effect_id and uid_of(looked) == effect.uid:",
-        "if False:",
+        "and _carries_marker(r, effect, looked):",
+        "and False:",
         EFFECTOR,
     ),
     cut(
@@ -128,7 +128,7 @@ SENDING = (
         "undo-over-people",
         "an undo that finds everything as it was does nothing",
         E + "_compare",
-        "if r.undoing and all(dig(looked, *c.path) == c.after for c in effect.changes):",
+        "if r.undoing and reached:",
         "if False:",
         EFFECTOR,
     ),
@@ -180,9 +180,9 @@ SENDING = (
         "writes-are-retried",
         "no write is repeated on the spot",
         E + "_send",
-        "answer = await self._clusters[r.cluster].write(row.request)",
-        "try:\n            answer = await self._clusters[r.cluster].write(row.request)\n"
-        "        except Uncertain:\n            answer = await self._clusters[r.cluster].write(row.request)",
+        "answer = await self._carry_out(r, row.request)",
+        "try:\n            answer = await self._carry_out(r, row.request)\n"
+        "        except Uncertain:\n            answer = await self._carry_out(r, row.request)",
         FIRST_LIGHT,
         ONCE,
     ),
@@ -233,13 +233,13 @@ SENDING = (
     ),
 )
 
-J = "remediation.effector:judge_patch"
+J = "remediation.proofs:judge_patch"
 PROBING = (
     cut(
         "probe-uid",
         "another object of that name is not ours",
         J,
-        "if looked is None or uid_of(looked) != effect.uid:",
+        "if looked is None or (uid and uid_of(looked) != uid):",
         "if looked is None:",
         EFFECTOR,
     ),
@@ -296,7 +296,7 @@ PROBING = (
     cut(
         "probe-no-managed-fields",
         "without managedFields nothing is proven",
-        "remediation.effector:_written_since",
+        "remediation.proofs:_written_since",
         "if not entries:",
         "if False:",
         EFFECTOR,
@@ -304,7 +304,7 @@ PROBING = (
     cut(
         "probe-status-counts",
         "a write of the status is none of the spec",
-        "remediation.effector:_written_since",
+        "remediation.proofs:_written_since",
         'if entry.get("subresource") == "status":',
         "if False:",
         EFFECTOR,
@@ -312,7 +312,7 @@ PROBING = (
     cut(
         "probe-seconds",
         "times of whole seconds are compared as such",
-        "remediation.effector:_written_since",
+        "remediation.proofs:_written_since",
         "start = at.replace(microsecond=0)",
         "start = at",
         EFFECTOR,
@@ -321,14 +321,14 @@ PROBING = (
         "undo-of-others",
         "an effect found by its marker is only undone while it is ours",
         J,
-        "_inverse(effect, looked) if _holds_what_we_sent(effect, looked) else None",
-        "_inverse(effect, looked)",
+        "inverse_of(effect, looked) if _holds_what_we_sent(effect, looked) else None",
+        "inverse_of(effect, looked)",
         EFFECTOR,
     ),
     cut(
         "pod-going",
         "a pod that is going was taken",
-        "remediation.effector:judge_pod",
+        "remediation.proofs:judge_gone",
         ' or dig(looked, "metadata", "deletionTimestamp")',
         "",
         EFFECTOR,
@@ -336,7 +336,7 @@ PROBING = (
     cut(
         "pod-uid",
         "another pod of that name is another pod",
-        "remediation.effector:judge_pod",
+        "remediation.proofs:judge_gone",
         "uid_of(looked) != last.uid or ",
         "",
         EFFECTOR,
@@ -344,7 +344,7 @@ PROBING = (
     cut(
         "pod-moved-on",
         "a deletion bound to an old version never lands",
-        "remediation.effector:judge_pod",
+        "remediation.proofs:judge_gone",
         'if last.request.verb == "delete" and version_of(looked) != last.resource_version:',
         "if False:",
         EFFECTOR,

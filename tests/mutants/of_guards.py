@@ -497,7 +497,7 @@ TOGETHER = (
         "approve-does-not-ask",
         "mode approve asks",
         "remediation.conditions:needs_approval",
-        'd.r.mode == "approve" or ',
+        "asks or ",
         "",
         DECIDE,
     ),

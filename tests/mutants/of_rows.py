@@ -176,7 +176,7 @@ ROWS = (
         "pause-of-what-is-written",
         "a pause of an object that is written covers",
         "remediation.pausing:pause_scopes",
-        "refs |= {e.ref for s in steps for e in s.effects if isinstance(e, Patch)}",
+        "refs |= {ref for s in steps for e in s.effects if (ref := object_of(e)) is not None}",
         "pass",
         EFFECTOR,
         FIRST_LIGHT,

@@ -23,7 +23,9 @@ PROTOCOL = (
     "remediator.remediation.effector",
     "remediator.remediation.judge",
     "remediator.remediation.planner",
+    "remediator.remediation.proofs",
     "remediator.remediation.runner",
+    "remediator.remediation.wanting",
 )
 
 

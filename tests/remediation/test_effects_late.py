@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remediator.actions.change import Create, Effect
+from remediator.actions.change import Create, Effect, Remove
 from remediator.actions.view import Get, ListOf, Query
 from remediator.adapters.simulated import (
     FailRead,
@@ -47,7 +47,7 @@ def before_the_last_look(world: World, work: Callable[[], Any]) -> None:
             left.pop()()
         return await real(*asked)
 
-    world.core.effector._look = look  # type: ignore[method-assign]
+    world.core.effector._look = look  # type: ignore[method-assign,assignment]
 
 
 def named(**changes: Any) -> Create:
@@ -268,6 +268,18 @@ async def test_a_call_taken_back_without_an_answer_is_not_taken_back_twice() -> 
     assert len({key for _, _, key in caller.done}) == 2
 
 
+async def test_a_call_that_was_found_out_about_is_taken_back_as_well() -> None:
+    caller = SimulatedCaller(tells=True)
+    caller.faults = [LoseReply()]
+    world, queries = worse_world(call(inverse={"do": "back"}), caller=caller)
+    await world.alert()
+    await world.run_until("verifying")
+    queries.set("errors", 50.0)
+    r = await world.run_until("escalated")
+    assert r.outcome is StepOutcome.UNDONE, r.reason
+    assert [request["do"] for _, request, _ in caller.done] == ["analyze", "back"]
+
+
 # --- a later step ----------------------------------------------------------------------------------------------------
 
 
@@ -290,6 +302,7 @@ class Fickle(Act):
     [
         pytest.param(make(), lambda e: e, True, id="the same"),
         pytest.param(make(), lambda e: replace(e, body={"spec": {"ttl": "1h"}}), False, id="another body"),
+        pytest.param(Remove(ref=OLD, uid="u1"), lambda e: replace(e, uid="u2"), False, id="another removal"),
         pytest.param(call(), lambda e: replace(e, request={"do": "drop"}), False, id="another request"),
         pytest.param(call(), lambda e: replace(e, place="stock"), False, id="another place"),
     ],
@@ -306,7 +319,7 @@ async def test_a_later_step_does_what_was_planned_or_nothing(effect: Any, change
     assert (r.state is State.SUCCEEDED) == same, r.reason
     if not same:
         assert "something else would be done than was planned" in r.reason
-        assert len(caller.done) + len(backups(world)) == 1
+        assert len(caller.done) + len(backups(world)) <= 1
 
 
 # --- what cannot be read ---------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def test_what_is_gone_was_removed(looked: Object | None, asked: bool, answer: st
 
 OURS = {"managedFields": [entry()]}
 LATER = NOW + timedelta(seconds=30)
-STATES = {"status": {"state": "new"}}
+STATES: dict[str, Any] = {"status": {"state": "new"}}
 
 
 @pytest.mark.parametrize(

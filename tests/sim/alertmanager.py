@@ -59,6 +59,8 @@ class Alertmanager:
     def __init__(self, world: World) -> None:
         self._world = world
         self.acknowledged: set[str] = set()
+        self.about: dict[str, str] = {}
+        """By fingerprint: the workload."""
 
     async def send(self, incident: Incident) -> None:
         """All that comes of one incident, until it is over or everything is calm."""
@@ -82,6 +84,7 @@ class Alertmanager:
             **({"system": SYSTEM} if incident.alertname == "D" else {}),
         }
         key = fingerprint(labels)
+        self.about[key] = incident.deployment
         started = world.loop.now - incident.age
         prometheus.fire(key, labels)
         prometheus.errors[incident.deployment] = max(9.0, prometheus.errors.get(incident.deployment, 0.0))

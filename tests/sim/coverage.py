@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from remediator.guardrails.order import ORDER
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.remediation.draft import Decision
-from remediator.remediation.events import Joined
+from remediator.remediation.effector import effect_of
+from remediator.remediation.events import Joined, Probed
 from remediator.remediation.state import State
 from remediator.remediation.table import RULES
-from tests.sim import faults, slack
+from tests.sim import callees, faults, landings, slack
 from tests.sim.scenario import SPELLS
 
 JOINED = next(rule for rule in RULES if rule.on is Joined)
@@ -50,6 +51,9 @@ class Coverage:
         self.reach("state", decision.remediation.state.value)
         if decision.rule:
             self.reach("rule", decision.rule)
+            if isinstance(decision.event, Probed):
+                kind = landings.kind_of_effect(effect_of(decision.before))
+                self.reach("effect", f"{kind}: {decision.event.answer}")
         verdicts = getattr(decision.event, "verdicts", ())
         if verdicts is not self._seen:
             self._seen = verdicts
@@ -76,6 +80,8 @@ def expected() -> list[str]:
         *(f"guard: {guard.name} {answer}" for guard in ORDER for answer in ("passes", "stops")),
         *(f"fault: {name}" for name in faults.expected()),
         *(f"fault: {name}" for name in slack.expected()),
+        *(f"fault: {name}" for name in callees.expected()),
+        *(f"effect: {name}" for name in landings.expected()),
         *(f"fault: {on} {mode}" for on, modes in SPELLS.items() for mode in modes),
         *(f"fault: {name}" for name in ("kill", "freeze", "a clock jumped")),
     ]

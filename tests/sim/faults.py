@@ -21,6 +21,7 @@ WRITES: dict[str, Callable[[], WriteFault]] = {
     "timeout, applied": LoseReply,
     "timeout, never applied": LoseRequest,
 }
+UNANSWERED = ("timeout, applied", "timeout, never applied", "timeout, applied later")
 BUDGET = "429 by a disruption budget"
 LATER = "timeout, applied later"
 STALE = "stale read"

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from remediator.actions.change import GENERATED_TIME, Patch
-from remediator.actions.render import marker_of
 from remediator.adapters.sql import events as events_sql
 from remediator.guardrails.facts import Pause
 from remediator.guardrails.policy import limits_in_force
-from remediator.objects import dig
 from remediator.ports import ABANDONED, MessageRef
 from remediator.remediation.journal import Attempt, Committed
 from remediator.remediation.pausing import pause_scopes
-from remediator.remediation.state import HOLDING, Plan, Remediation, State, StepOutcome, load
+from remediator.remediation.state import HOLDING, Plan, Remediation, State, load
 from tests.sim.coverage import Coverage
+from tests.sim.landings import Landings, says
 
 if TYPE_CHECKING:
     from remediator.remediation.draft import Decision
     from tests.sim.store import Commit
     from tests.sim.world import World
 
-NO_EFFECT_ENDS = (State.DENIED, State.OBSERVED, State.SUGGESTED, State.REJECTED, State.SUPERSEDED, State.CANCELLED)
 TOLD = {"escalated", "denied", "suggested", "ended_by_person", "next_rung"}
 QUIET = (State.SUCCEEDED, State.OBSERVED, State.SUPERSEDED)
 HOUR_S = 3600.0
@@ -55,17 +52,15 @@ class Checks:
         self.plans: dict[str, list[Plan]] = defaultdict(list)
         self.proposed: dict[tuple[str, str], Plan] = {}
         """What people were shown first under a digest."""
-        self.markers: dict[str, list[str]] = defaultdict(list)
-        self._rows: list[Row] = []
+        self.rows: list[Row] = []
         self._live: dict[str, str] = {}
-        self._landed: dict[str, int] = Counter()
-        self._author: dict[tuple[str, tuple[str, ...]], tuple[str, Any]] = {}
         self._reserved: list[tuple[float, str]] = []
         self._ended: dict[str, float] = {}
         self._stopped: dict[str, str] = {}
         self.notices: dict[str, Counter[str]] = defaultdict(Counter)
         self.sometimes: Counter[str] = Counter()
         self.coverage = Coverage()
+        self.landings = Landings(self)
 
     def happened(self, what: str) -> None:
         self.coverage.reach("fault", what)
@@ -99,7 +94,7 @@ class Checks:
             self._live = {k: v for k, v in self._live.items() if k not in ended}
 
     def _attempted(self, commit: Commit, attempt: Attempt) -> None:
-        self._rows.append(Row(attempt, commit.at, commit.by))
+        self.rows.append(Row(attempt, commit.at, commit.by))
         r = self.latest[attempt.remediation_id]
         rows = self.world.store.rows
         ((epoch,),) = rows("select epoch from remediations where id = ?", r.id)
@@ -120,6 +115,8 @@ class Checks:
             self.broken(3, f"attempt row of {attempt.effect_id} in mode {r.mode}")
         if attempt.remediation_id in self._stopped:
             self.broken(14, f"attempt row of {attempt.effect_id} after {self._stopped[attempt.remediation_id]}")
+        if attempt.request.verb == "call":
+            self.landings.begun(attempt.effect_id, attempt.request.ref)
 
     def _moved(self, commit: Commit, r: Remediation) -> None:
         before = self.latest.get(r.id)
@@ -173,13 +170,22 @@ class Checks:
     # --- requests --------------------------------------------------------------------------------------------------
 
     def sent(self, by: str, request: Any) -> None:
-        """A request leaves a process."""
-        now = self.world.loop.now
+        """A request to the API server leaves a process."""
         if ABANDONED.encode() in request.body:
             return
-        rows = [x for x in self._rows if x.attempt.request == request and x.by == by and not x.sent]
+        rows = [x for x in self.rows if x.attempt.request == request and x.by == by and not x.sent]
+        self._leaves(by, rows, f"{request.verb} {request.ref}: {request.body!r}")
+
+    def calls(self, by: str, via: str, place: str, request: Mapping[str, Any], key: str) -> None:
+        """A request to somebody else leaves a process."""
+        rows = [x for x in self.rows if x.by == by and not x.sent and says(x.attempt.request, via, place, request, key)]
+        self._leaves(by, rows, f"{request} to {via} at {place} as {key}")
+
+    def _leaves(self, by: str, rows: Sequence[Row], what: str) -> None:
+        """[6, 13] With a row of its own, and soon after it."""
+        now = self.world.loop.now
         if not rows:
-            self.broken(6, f"{by} sends {request.verb} {request.ref} without a row of its own: {request.body!r}")
+            self.broken(6, f"{by} sends without a row of its own: {what}")
             return
         row = rows[-1]
         row.sent = True
@@ -193,83 +199,6 @@ class Checks:
             self.broken(13, f"{by} sends {row.attempt.effect_id} {now - row.at:.2f} s after its row")
         if frozen:
             self.sometimes["sent by a thawed process"] += 1
-
-    # --- changes of objects ----------------------------------------------------------------------------------------
-
-    def changed(self, change: Any) -> None:
-        """Every change of a Deployment, by whomever, as etcd sees it."""
-        after, before = change.after, change.before
-        if after is None or before is None or after["kind"] != "Deployment":
-            return
-        name, marker = after["metadata"]["name"], marker_of(after)
-        request = self.world.carried_out
-        ours = request is not None and ABANDONED.encode() not in request.body
-        if not ours:
-            if self.world.people.editing:
-                for path in (("spec", "replicas"), ("spec", "template")):
-                    if dig(before, *path) != dig(after, *path):
-                        self._author[name, path] = ("somebody", dig(after, *path))
-            return
-        self.markers[name].append(marker)
-        self._landed[marker] += 1
-        if self._landed[marker] > 1:
-            self.broken(6, f"{marker} happened {self._landed[marker]} times")
-        self._ours(name, marker, before, after)
-
-    def _ours(self, name: str, marker: str, before: Any, after: Any) -> None:
-        remediation_id, _, number = marker.partition("/")
-        r = self.latest.get(remediation_id)
-        if r is None:
-            self.broken(6, f"{marker} is of no known remediation")
-            return
-        if r.ended and r.state in NO_EFFECT_ENDS:
-            self.broken(3, f"{marker} lands although {r.id} ended as {r.state.value}")
-        if r.ended and not (r.outcome is StepOutcome.UNCERTAIN and "given up" not in r.reason):
-            self.broken(18, f"{marker} lands after {r.id} was handed over ({r.state.value} {r.outcome.value})")
-        if number.startswith("undo."):
-            effect: Any = r.undo_left[int(number.removeprefix("undo."))]
-            self.sometimes["undone an effect"] += 1
-        else:
-            step, _, index = number.partition(".")
-            effects = [p.steps[int(step)].effects for p in reversed(self.plans[r.id])]
-            effect = next((e[int(index)] for e in effects if len(e) > int(index)), None)
-        if not isinstance(effect, Patch):
-            self.broken(4, f"{marker} is in no plan of {r.id}")
-            return
-        touched = {c.path for c in effect.changes}
-        for change in effect.changes:
-            if dig(before, *change.path) != change.before:
-                self.broken(
-                    19,
-                    f"{marker} overwrites {'.'.join(change.path)}={dig(before, *change.path)!r}, which it saw as "
-                    f"{change.before!r}",
-                )
-            if GENERATED_TIME not in json.dumps(change.after) and dig(after, *change.path) != change.after:
-                self.broken(4, f"{marker} set {'.'.join(change.path)} to {dig(after, *change.path)!r}")
-            if number.startswith("undo."):
-                author = self._author.get((name, change.path[:2]), ("nobody", None))[0]
-                if not author.startswith(f"{r.id}/"):
-                    self.broken(19, f"{marker} undoes {'.'.join(change.path)}, last written by {author}")
-            self._author[name, change.path[:2]] = (marker, dig(after, *change.path))
-        for path in (("spec", "replicas"), ("spec", "template")):
-            if dig(before, *path) != dig(after, *path) and not any(t[:2] == path for t in touched):
-                self.broken(4, f"{marker} also changed {'.'.join(path)}")
-        self._approved(r, marker, number, effect)
-
-    def _approved(self, r: Remediation, marker: str, number: str, effect: Patch) -> None:
-        """[4, 14] What a person agreed to is what is sent."""
-        if r.mode != "approve" or number.startswith("undo."):
-            return
-        step, _, index = number.partition(".")
-        proposed = self.proposed.get((r.id, r.digest))
-        if proposed is None:
-            self.broken(4, f"{marker}: nothing with digest {r.digest[:8]} was ever proposed")
-            return
-        planned = proposed.steps[int(step)].effects
-        if planned and [c.after for c in planned[int(index)].changes] != [  # type: ignore[union-attr]
-            c.after for c in effect.changes
-        ]:
-            self.broken(4, f"{marker} differs from what was approved")
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -350,7 +279,7 @@ class Checks:
 
     def _effects_once(self) -> None:
         """[6] By the API server's own audit."""
-        owners = {(x.attempt.request.ref, x.attempt.request.body): x.attempt for x in self._rows}
+        owners = {(x.attempt.request.ref, x.attempt.request.body): x.attempt for x in self.rows}
         taken: dict[str, set[str]] = defaultdict(set)
         patched: Counter[str] = Counter()
         for entry in self.world.cluster.audit:
@@ -363,7 +292,7 @@ class Checks:
             self.sometimes["effects"] += 1
             self.sometimes["effects that landed late"] += entry.late
             taken[attempt.effect_id].add(attempt.uid)
-            patched[attempt.effect_id] += entry.verb == "patch"
+            patched[attempt.effect_id] += entry.verb in ("patch", "delete")
         for effect, times in patched.items():
             if times > 1:
                 self.broken(6, f"{effect} was carried out {times} times")
@@ -416,7 +345,7 @@ class Checks:
             top = r
             while top.parent in remediations:
                 top = remediations[top.parent]
-            if any(m.startswith(f"{r.id}/") for m in self._landed):
+            if any(m.startswith(f"{r.id}/") for m in self.landings.landed):
                 ladders[r.episode].add(top.id)
         for episode, found in ladders.items():
             most = int(self.world.scenario.limits["max_attempts"])

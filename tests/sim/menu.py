@@ -10,14 +10,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from tests.sim import faults
+from tests.sim import faults, surroundings
 from tests.sim.corners import corner
-from tests.sim.playbooks import FIRST, NAMESPACE, RUNGS
+from tests.sim.playbooks import EFFECTS, FIRST, MORE_EFFECTS, NAMESPACE, RUNGS
 from tests.sim.scenario import SPELLS, Edit, Incident, Jump, Pause, Scenario, Silence, Spell, Trouble
 
 LARGE = 0.1
 STORMS = 0.003
 """A storm has seven targets, and lasts a quarter of an hour: as dear as fifty others."""
+OTHER_EFFECTS = 0.15
+"""Schedules about what is created, removed, called, or written to a status."""
 THEMES_AT_ONCE = (0, 1, 1, 2, 2, 3)
 
 CALLS = (
@@ -77,12 +79,18 @@ def draw(seed: int) -> Scenario:
         drawn = {*rng.choices(list(WEIGHTS), list(WEIGHTS.values()), k=rng.choice(THEMES_AT_ONCE))}
         drawn |= {name for name, share in OFTEN.items() if rng.chance(share)}
         chosen = sorted(drawn, key=list(THEMES).index)
+    # Drawn apart, so that all other schedules stay as they are.
+    apart = Draw(f"effects {seed}")
+    if apart.chance(OTHER_EFFECTS):
+        chosen = [name for name in chosen if name not in SCENES]
+        _other_effects(s, apart)
+        s.themes = ("other effects",)
     for name in chosen:
         THEMES[name](s, rng)
     if not s.large and rng.chance(STORMS):
         _storm(s, rng)
         chosen.append("storm")
-    s.themes = tuple(chosen)
+    s.themes = (*s.themes, *chosen)
     return s
 
 
@@ -214,6 +222,32 @@ def _edits(s: Scenario, rng: Draw) -> None:
 
 def _jumps(s: Scenario, rng: Draw) -> None:
     s.jumps.append(Jump(_when(s, rng), rng.randrange(s.replicas), rng.choice((3600.0, -3600.0))))
+
+
+def _other_effects(s: Scenario, rng: Draw) -> None:
+    """Something else than a change of a workload; whatever it is about changes by itself as well."""
+    s.playbooks = (rng.choice((*EFFECTS, *MORE_EFFECTS)), *RUNGS)
+    s.incidents = [_incident(s, rng, "E") for _ in range(rng.choice((1, 1, 2)))]
+    s.calls = rng.choice((0.0, 0.3, 0.6, 0.9))
+    if rng.chance(0.7):
+        s.api_writes, s.late_s = rng.choice((0.2, 0.4, 0.6)), rng.choice((0.5, 5.0, 20.0, 60.0))
+        s.api_favourite = rng.choice(("", *faults.UNANSWERED, *faults.UNANSWERED, *faults.WRITES))
+    for _ in range(rng.choice((0, 1, 1, 2))):
+        at, after = _meeting(s, rng)
+        s.edits.append(Edit(at, rng.choice(surroundings.EDITS), rng.choice(list(s.deployments)), after=after))
+    for troubles in s.troubles:
+        if rng.chance(0.4):
+            call = rng.choice(("call", "find", "write", "get", "record_attempt", "record_outcome", "commit"))
+            kind, when = rng.choice(("kill", "freeze")), rng.choice(("before", "during", "after"))
+            troubles.append(Trouble(kind, call, rng.choice((1, 1, 2)), when, lasts=rng.choice((0.5, 12.0, 40.0))))
+    if s.playbooks[0].startswith("sweep") and rng.chance(0.4):
+        s.api_writes, s.api_favourite = 0.9, "timeout, never applied"
+        s.edits.append(Edit(0.0, "touch a job", s.incidents[0].deployment, after="record_attempt"))
+    if rng.chance(0.3):
+        for name in s.cures:
+            s.cures[name] = ["worse"] * 6
+    if rng.chance(0.6):
+        s.people = 0.9
 
 
 def _tight_limits(s: Scenario, rng: Draw) -> None:
@@ -354,6 +388,7 @@ THEMES: dict[str, Callable[[Scenario, Draw], None]] = {
     "told": _told,
 }
 
+SCENES = ("corner", "zones", "evictions", "second thoughts", "tight limits", "special workload")
 OFTEN = {"crashes": 0.4, "faulty api": 0.3}
 """What every other schedule has besides its themes."""
 WEIGHTS = dict.fromkeys(THEMES, 10) | {

@@ -16,6 +16,7 @@ from remediator.objects import ObjectRef
 from remediator.ports import MARKER
 from remediator.remediation.events import Approved, Rejected, Snoozed
 from remediator.remediation.state import Remediation, State
+from tests.sim import surroundings
 from tests.sim.playbooks import NAMESPACE
 
 if TYPE_CHECKING:
@@ -109,6 +110,9 @@ class People:
         world, rng, cluster, target = self._world, self._world.rng, self._world.cluster, ref(name)
         now = cluster.peek(target)
         assert now is not None
+        if what in surroundings.EDITS:
+            world.surroundings.edit(what, name)
+            return
         match what:
             case "scale":
                 cluster.edit(target, {"spec": {"replicas": rng.choice((2, 4, 7))}})
@@ -118,7 +122,7 @@ class People:
                 container = {"name": "app", "image": f"shop/api:{rng.randint(2, 9)}"}
                 cluster.edit(target, {"spec": {"template": {"spec": {"containers": [container]}}}})
             case "old-marker":
-                old = [m for m in world.checks.markers.get(name, []) if m != marker_of(now)]
+                old = [m for m in world.checks.landings.markers.get(name, []) if m != marker_of(now)]
                 patch: dict[str, Any] = {"metadata": {"annotations": {MARKER: rng.choice(old) if old else None}}}
                 if rng.random() < 0.7:  # as `kubectl rollout undo` does
                     patch["spec"] = {"template": {"metadata": {"annotations": {"undone": str(world.loop.now)}}}}

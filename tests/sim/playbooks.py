@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from remediator.playbooks.model import LoadedPlaybook
+from tests.sim.acting import OWN
 from tests.support.world import deployment, load, restart_playbook
 
 NAMESPACE = "shop"
@@ -44,7 +45,7 @@ def playbook(name: str, alertname: str, **changes: Any) -> dict[str, Any]:
         **{
             "name": name,
             "match": {"alerts": [f'alertname="{alertname}"']},
-            "priority": "DCBA".find(alertname) + 1,
+            "priority": "EDCBA".find(alertname) + 1,
             "verify": _verify(ERRORS, ROLLOUT),
             "approval": APPROVAL,
             **changes,
@@ -97,6 +98,51 @@ PLAYBOOKS: dict[str, dict[str, Any]] = {
         "elsewhere", "D", target={"kind": "Deployment", "namespace": "${alert.labels.system}", "name": "api"}
     ),
 }
+
+
+def _to(kind: str, name: str = "${alert.labels.deployment}", namespace: str = NAMESPACE) -> dict[str, Any]:
+    return {"kind": kind, "name": name, **({"namespace": namespace} if namespace else {})}
+
+
+def _effect(name: str, *steps: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return playbook(name, "E", **{"steps": list(steps), "verify": _verify(ERRORS), **changes})
+
+
+def _call(via: str, **options: Any) -> dict[str, Any]:
+    return {"action": "call_out", "with": {"via": via, **options}}
+
+
+RUN_JOB = {"action": "run_job", "with": {"template": "dump", "timeout": "10m"}}
+BACK_UP = {"action": "velero_backup", "with": {"namespaces": [NAMESPACE]}}
+SWEEP = {"action": "delete_finished_jobs", "with": {"older_than": "2h", "max": 2}}
+RENEW = {"action": "renew_certificate"}
+KEEP, KEEP_NAMED = {"action": "keep"}, {"action": "keep", "with": {"named": True}}
+SPACE = {"target": _to("Namespace", NAMESPACE, "")}
+TLS = {"target": _to("Certificate.cert-manager.io")}
+LOCATION = {"target": _to("BackupStorageLocation.velero.io", "default")}
+EFFECTS: dict[str, dict[str, Any]] = {
+    "run-job": _effect("run-job", RUN_JOB),
+    "run-job-approve": _effect("run-job-approve", RUN_JOB, mode="approve"),
+    "back-up": _effect("back-up", BACK_UP, **LOCATION),
+    "back-up-approve": _effect("back-up-approve", BACK_UP, mode="approve", **LOCATION),
+    "keep": _effect("keep", KEEP),
+    "keep-named": _effect("keep-named", KEEP_NAMED),
+    "keep-and-scale": _effect("keep-and-scale", KEEP, {"wait": "5s"}, _scale(5)),
+    "sweep": _effect("sweep", SWEEP, **SPACE),
+    "sweep-approve": _effect("sweep-approve", SWEEP, mode="approve", **SPACE),
+    "renew": _effect("renew", RENEW, **TLS),
+    "renew-approve": _effect("renew-approve", RENEW, mode="approve", **TLS),
+    "call-sure": _effect("call-sure", _call("sure", back=True)),
+    "call-half": _effect("call-half", _call("half")),
+    "call-blind": _effect("call-blind", _call("blind")),
+    "call-twice": _effect("call-twice", _call("half", twice=True)),
+    "call-approve": _effect("call-approve", _call("sure", back=True), mode="approve"),
+    "keep-and-call": _effect("keep-and-call", _call("sure", back=True, keep=True)),
+    "call-twice-and-scale": _effect("call-twice-and-scale", _call("blind", twice=True), _scale(5)),
+}
+MORE_EFFECTS = ("run-job", "run-job", "sweep", "sweep", "renew", "renew", "keep-named", "call-sure")
+"""Once more, because they seldom come as far as an effect."""
+PLAYBOOKS |= EFFECTS
 FIRST = {
     "A": (
         "restart",
@@ -132,7 +178,7 @@ SYSTEM = "kube-system"
 
 @cache
 def loaded(name: str, project: str = "") -> LoadedPlaybook:
-    return loaded(name).model_copy(update={"project": project}) if project else load(PLAYBOOKS[name])
+    return loaded(name).model_copy(update={"project": project}) if project else load(PLAYBOOKS[name], OWN)
 
 
 # Workloads that a guardrail has something to say about ----------------------------------------------------------------

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from remediator.actions.registry import load_actions
 from remediator.adapters.simulated.clock import START
 from remediator.adapters.sql.journal import SqlJournal
 from remediator.errors import JournalUnavailable
@@ -29,14 +28,14 @@ from remediator.remediation.assembly import Core, Ports, Settings, assemble
 from remediator.remediation.draft import Decision
 from remediator.remediation.state import Remediation
 from remediator.upkeep import for_ever
+from tests.sim.acting import ACTIONS
 from tests.sim.alertmanager import Silences
+from tests.sim.callees import Callee
 from tests.sim.scenario import Trouble
 from tests.sim.slack import Pager, Slack
 from tests.sim.store import Store
 from tests.support.simloop import PROCESS, SimLoop
 from tests.support.world import ROUTES
-
-ACTIONS = load_actions()
 
 
 class Clock:
@@ -217,6 +216,32 @@ class GatedCluster:
         return await self._gate.through("logs", lambda: self._real.logs(*args, **options))
 
 
+class GatedCaller:
+    """Somebody outside as this process reaches them. `on_call` hears of each request as it leaves."""
+
+    def __init__(self, gate: Gate, real: Callee, on_call: Callable[..., None]) -> None:
+        self._gate, self._real, self._on_call = gate, real, on_call
+
+    async def ask(self, place: str, request: Any) -> Any:
+        return await self._gate.through("ask", lambda: self._real.ask(place, request))
+
+    async def rehearse(self, place: str, request: Any) -> Any:
+        return await self._gate.through("rehearse", lambda: self._real.rehearse(place, request))
+
+    async def send(self, place: str, request: Any, *, key: str) -> Any:
+        def sent() -> Coroutine[Any, Any, Any]:
+            self._on_call(self._gate.name, self._real.via, place, request, key)
+            return self._real.send(place, request, key=key)
+
+        return await self._gate.outside("call", sent)
+
+    async def find(self, place: str, request: Any, *, key: str) -> Any:
+        return await self._gate.through("find", lambda: self._real.find(place, request, key=key))
+
+    async def close(self) -> None:
+        return
+
+
 class GatedQueries:
     def __init__(self, gate: Gate, real: Any) -> None:
         self._gate, self._real = gate, real
@@ -271,11 +296,13 @@ class Outside:
     silences: Silences | None
     chat: Slack | None
     pager: Pager
+    callees: Sequence[Callee]
     catalog: Catalog
     projects: tuple[Project, ...]
     policy: Policy
     ids: Callable[[], str]
     on_send: Callable[[str, Any], None]
+    on_call: Callable[..., None]
     on_decision: Callable[[Decision], None]
     on_verdicts: Callable[[Sequence[Verdict]], None]
 
@@ -318,6 +345,7 @@ class Process:
                 clock=self.clock,
                 queries=GatedQueries(gate, outside.queries),
                 silences=GatedSilences(gate, outside.silences) if outside.silences is not None else None,
+                callers={"c1": {callee.via: GatedCaller(gate, callee, outside.on_call) for callee in outside.callees}},
                 reach={"Slack": chat} if chat is not None else {},
             ),
             Settings(policy=outside.policy, routes=ROUTES, projects=outside.projects),

@@ -122,6 +122,8 @@ class Scenario:
     store: float = 0.0
     """Share of calls that go wrong by themselves."""
     store_latency_s: float = 0.0
+    calls: float = 0.0
+    """Share of requests to somebody else than the API server that go wrong."""
     chat: float | None = None
     """Share of calls to Slack that go wrong; None = nobody sends anything."""
     spells: list[Spell] = field(default_factory=list)

@@ -18,16 +18,19 @@ from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.model import Mode
 from remediator.playbooks.projects import Project
 from remediator.remediation.journal import Committed
+from remediator.remediation.state import Remediation
 from tests.sim.alertmanager import Alertmanager, Silences
+from tests.sim.callees import VIAS, Callee
 from tests.sim.faults import ApiFaults
 from tests.sim.invariants import Checks
 from tests.sim.people import People, ref
-from tests.sim.playbooks import NAMESPACE, SYSTEM, loaded, workload
+from tests.sim.playbooks import EFFECTS, NAMESPACE, SYSTEM, loaded, workload
 from tests.sim.process import Clock, Outside, Process, copy_context_of_world
 from tests.sim.prometheus import Prometheus
 from tests.sim.scenario import SPELLS, Jump, Scenario, Spell
 from tests.sim.slack import Pager, Slack
 from tests.sim.store import Commit, Store
+from tests.sim.surroundings import Surroundings
 from tests.support.simloop import SimLoop
 from tests.support.world import deployment
 
@@ -56,12 +59,13 @@ class World:
         self.prometheus = Prometheus(lambda: loop.now, self._latency, self._sleep)
         self.slack = Slack(self.rng, self._travel, self.checks.happened)
         self.silences = Silences(scenario.silences or [], lambda: loop.now, self._travel)
-        self.alertmanager, self.people = Alertmanager(self), People(self)
+        self.alertmanager, self.people, self.surroundings = Alertmanager(self), People(self), Surroundings(self)
         self.policy = Policy.model_validate(
             {"mode_ceiling": Mode.AUTO, "defaults": scenario.limits, **scenario.policy},
         )
         self.project = scenario.project["name"] if scenario.project else ""
         counter = itertools.count(1)
+        self.callees = [self._callee(via) for via in VIAS]
         self._outside = Outside(
             store=self.store,
             cluster=self.cluster,
@@ -69,11 +73,13 @@ class World:
             silences=self.silences if scenario.silences is not None else None,
             chat=self.slack if scenario.chat is not None else None,
             pager=Pager(self._travel),
+            callees=self.callees,
             catalog=Catalog(loaded(name, self.project) for name in scenario.playbooks),
             projects=(Project.model_validate(scenario.project),) if scenario.project else (),
             policy=self.policy,
             ids=lambda: f"r-{next(counter)}",
             on_send=self.checks.sent,
+            on_call=self.checks.calls,
             on_decision=self.checks.decided,
             on_verdicts=self.checks.coverage.judged,
         )
@@ -87,6 +93,16 @@ class World:
         self._happening = 0
         self._moments: list[tuple[str, asyncio.Future[None]]] = []
 
+    def _callee(self, via: str) -> Callee:
+        return Callee(
+            via,
+            self.rng,
+            travel=self._travel,
+            at=self.at,
+            happened=self.checks.happened,
+            on_done=self.checks.landings.called,
+        )
+
     # Running
 
     async def run(self) -> None:
@@ -95,9 +111,11 @@ class World:
         for name, kind in s.deployments.items():
             self.cluster.apply(*workload(name, kind))
             self.prometheus.errors[name] = 9.0
+        if any(name in EFFECTS for name in s.playbooks):
+            self.surroundings.make()
         if "elsewhere" in s.playbooks:
             self.cluster.apply(deployment("api", namespace=SYSTEM))
-        self.cluster._world.store.listeners.append(self.checks.changed)
+        self.cluster._world.store.listeners.append(self.checks.landings.changed)
         self.cluster._world.store.listeners.append(self._react)
         await asyncio.sleep(SETTLED_AT)
         self._go_wrong()
@@ -196,6 +214,8 @@ class World:
         s = self.scenario
         self.store.fault_rate, self.store.latency_s = s.store, s.store_latency_s
         self.slack.fault_rate = s.chat or 0.0
+        for callee in self.callees:
+            callee.rate, callee.late_s = s.calls, s.late_s or callee.late_s
         self._api_faults = ApiFaults(
             self.rng,
             self.checks.happened,
@@ -247,6 +267,8 @@ class World:
         for on in SPELLS:
             self._set_mode(on, "up")
         self.silences.over = True
+        for callee in self.callees:
+            callee.rate = 0.0
         if self.scenario.healed_at_last:
             self.prometheus.firing.clear()
             self.prometheus.errors = {}
@@ -339,6 +361,14 @@ class World:
         name = obj["metadata"]["name"]
         if name not in self.scenario.cures or obj["metadata"]["namespace"] != NAMESPACE:
             return
+        self._cure(name)
+
+    def touched(self, r: Remediation) -> None:
+        """What we did elsewhere about a workload does something to it as well."""
+        ((fingerprint,),) = self.store.rows("select fingerprint from alerts where id = ?", r.alerts[0][2:])
+        self._cure(self.alertmanager.about[fingerprint])
+
+    def _cure(self, name: str) -> None:
         turn = self._touched.get(name, 0)
         self._touched[name] = turn + 1
         outcome = self.scenario.cures[name][turn % 6]

@@ -28,6 +28,7 @@ from remediator.adapters.sql import playbooks as playbooks_sql
 from remediator.adapters.sql import remediations as remediations_sql
 from remediator.adapters.sql import reservations as reservations_sql
 from remediator.adapters.sql import retention as retention_sql
+from remediator.adapters.sql import reverts as reverts_sql
 from remediator.adapters.sql import revisions as revisions_sql
 from remediator.adapters.sql import schedules as schedules_sql
 from remediator.adapters.sql import storms as storms_sql
@@ -59,6 +60,7 @@ from remediator.remediation.journal import (
     ScheduleKey,
     ScheduleRun,
     Turns,
+    WaitingRevert,
 )
 from remediator.remediation.state import Remediation
 
@@ -153,6 +155,21 @@ class SqlJournal:
 
     async def schedule_runs(self, playbook: str, limit: int) -> tuple[ScheduleRun, ...]:
         return await self._writer.read(lambda c: schedules_sql.runs(c, playbook, limit))
+
+    async def waiting_reverts(self, limit: int) -> tuple[WaitingRevert, ...]:
+        return await self._writer.read(lambda c: reverts_sql.waiting(c, limit))
+
+    async def looked_at_revert(self, remediation_id: str, quiet_since: datetime | None, now: datetime) -> None:
+        await self._writer.control(
+            "looked_at_revert", lambda c: reverts_sql.looked(c, remediation_id, quiet_since, now)
+        )
+
+    async def settle_revert(
+        self, remediation_id: str, now: datetime, *, revert: Remediation | None = None, detail: str = ""
+    ) -> Remediation | None:
+        return await self._writer.control(
+            "settle_revert", lambda c: reverts_sql.settle(c, remediation_id, now, revert, detail)
+        )
 
     async def join(self, decision: Decision, now: datetime, messages: Sequence[OutboxMessage] = ()) -> None:
         await self._writer.control("join", lambda c: remediations_sql.join(c, decision, now, messages))

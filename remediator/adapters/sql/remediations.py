@@ -15,9 +15,10 @@ from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, sel
 
 from remediator.adapters.sql import alerts as alert_rows
 from remediator.adapters.sql import attempts, episodes, events, outbox, reservations, revisions
+from remediator.adapters.sql.dialect import insert_or_ignore
 from remediator.adapters.sql.events import Head, NewEvent
 from remediator.adapters.sql.prepared import Prepared
-from remediator.adapters.sql.schema import alerts, counters, remediations
+from remediator.adapters.sql.schema import alerts, counters, remediations, reverts
 from remediator.adapters.sql.values import AnyRow, maybe_time, maybe_us, span_us, to_us
 from remediator.objects import ObjectRef
 from remediator.people.outbox_rows import OutboxMessage
@@ -25,6 +26,7 @@ from remediator.remediation.draft import Decision
 from remediator.remediation.events import Joined
 from remediator.remediation.journal import Committed, ReservationRefused, ReserveRequest, StaleRemediation
 from remediator.remediation.state import Remediation, State, dump, load
+from remediator.remediation.temporary import temporary
 
 OPENED = "opened"
 """Type of the first line of every remediation's record."""
@@ -102,8 +104,11 @@ _GATHERING = Prepared(
 )
 
 
-def open_new(connection: Connection, remediation: Remediation, now: datetime) -> Remediation | None:
-    """Create it with its episode and decide its alerts; None when a gathering one of its root exists by now.
+def open_new(
+    connection: Connection, remediation: Remediation, now: datetime, *, tie: bool = True
+) -> Remediation | None:
+    """Create it with its episode and decide its alerts; None when a gathering one of its root exists by now. Without
+    `tie` the alerts stay with whom they are.
 
     The same id again is the same call again, after an answer that got lost: what is stored comes back.
     Raises: AlreadyDecided.
@@ -126,7 +131,8 @@ def open_new(connection: Connection, remediation: Remediation, now: datetime) ->
     )
     created = replace(remediation, episode=episode)
     _insert(connection, created, now, had_effect=False)
-    alert_rows.tie(connection, created.alerts, alert_rows.REMEDIATION + created.id, created.id, episode)
+    if tie:
+        alert_rows.tie(connection, created.alerts, alert_rows.REMEDIATION + created.id, created.id, episode)
     return created
 
 
@@ -287,6 +293,9 @@ def commit(
         episodes.count_ladder(connection, r.episode)
     if decision.known_bad is not None:
         revisions.mark_known_bad(connection, r.cluster, *decision.known_bad, now)
+    if r.ended and temporary(r) is not None:
+        row = {"remediation_id": r.id, "at": to_us(now)}
+        connection.execute(insert_or_ignore(connection.dialect, reverts).values(**row))
     outbox.store(connection, messages, now)
     values: dict[str, Any] = {"had_effect": had_effect}
     # An ignored event is on record already (`note`); here only the time of the next look moves.

@@ -27,6 +27,7 @@ from remediator.adapters.sql.schema import (
     playbooks,
     remediations,
     reservations,
+    reverts,
     revisions,
     schedule_runs,
     storms,
@@ -121,6 +122,8 @@ def steps(now: datetime) -> Iterator[tuple[str, Step]]:
     gone = or_(revisions.c.available_since_at.is_(None), revisions.c.available_until_at.is_not(None))
     yield "revisions", _delete(revisions, revisions.c.id, and_(revisions.c.saved_at < before(EFFECTS), gone))
     times = schedule_runs.c.due_at
+    settled = reverts.c.settled_at
+    yield "reverts", _delete(reverts, reverts.c.remediation_id, settled < before(RECORDS))
     yield "schedule_runs", _delete(schedule_runs, times, times < before(EFFECTS))
     removed = and_(playbooks.c.text == "", playbooks.c.saved_at < before(EFFECTS))
     yield "playbooks", _delete(playbooks, playbooks.c.name, removed)

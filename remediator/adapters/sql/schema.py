@@ -540,6 +540,27 @@ schedule_runs = Table(
 )
 Index("ix_schedule_runs_due", schedule_runs.c.due_at)
 
+reverts = Table(
+    "reverts",
+    metadata,
+    # What has left something behind for a time. Which fields these are is in its document.
+    Column("remediation_id", Text, primary_key=True),
+    _time("at"),
+    # Since when its alerts are proven quiet, without a gap in looking; NULL = they are not.
+    _maybe_time("quiet_since"),
+    _maybe_time("looked_at"),
+    # Once it is dealt with: by which remediation, or why by none.
+    _maybe_time("settled_at"),
+    Column("revert_id", Text),
+    _text("detail"),
+)
+Index(
+    "ix_reverts_waiting",
+    reverts.c.at,
+    sqlite_where=reverts.c.settled_at.is_(None),
+    postgresql_where=reverts.c.settled_at.is_(None),
+)
+
 counters = Table(
     "counters",
     metadata,
