@@ -17,7 +17,7 @@ from remediator.objects import Object, dig
 INSTANCES_PATH = ("spec", "instances")
 
 
-class CnpgScaleParams(Params):
+class InstancesParams(Params):
     """Exactly one of `instances` (how many) and `by` (how many more or fewer); `min` and `max` bound the result."""
 
     instances: int | None = Field(None, ge=1, le=100)
@@ -26,7 +26,7 @@ class CnpgScaleParams(Params):
     max: int = Field(ge=1, le=100)
 
     @model_validator(mode="after")
-    def _one_way_within_bounds(self) -> CnpgScaleParams:
+    def _one_way_within_bounds(self) -> InstancesParams:
         if (self.instances is None) == (self.by is None):
             raise ValueError("give exactly one of instances and by")
         if self.by == 0:
@@ -44,17 +44,17 @@ class CnpgScale:
     needs: frozenset[str] = frozenset()
     disruptive = True
     rights = (Right("patch", CLUSTER), Right("list", "HorizontalPodAutoscaler"))
-    params = CnpgScaleParams
+    params = InstancesParams
 
-    def wants(self, params: CnpgScaleParams, view: View) -> Mapping[str, Wanted]:
+    def wants(self, params: InstancesParams, view: View) -> Mapping[str, Wanted]:
         return {"hpas": autoscalers(view)}
 
-    def resolve(self, params: CnpgScaleParams, view: View) -> CnpgScaleParams:
+    def resolve(self, params: InstancesParams, view: View) -> InstancesParams:
         """`by` as an absolute number within the bounds. Raises: NotPossible."""
         wanted = _wanted(params, read_cluster(view))
-        return CnpgScaleParams(instances=wanted, min=params.min, max=params.max)
+        return InstancesParams(instances=wanted, min=params.min, max=params.max)
 
-    def plan(self, params: CnpgScaleParams, view: View) -> Change:
+    def plan(self, params: InstancesParams, view: View) -> Change:
         """Raises: NotPossible when nothing would change, an instance is missing, or commits could not be confirmed."""
         cluster = read_cluster(view)
         refuse_autoscaled(view, view.found["hpas"])
@@ -88,7 +88,7 @@ def wanted_copies(what: str, present: int, exact: int | None, by: int | None, lo
     return wanted
 
 
-def _wanted(params: CnpgScaleParams, cluster: PgCluster) -> int:
+def _wanted(params: InstancesParams, cluster: PgCluster) -> int:
     return wanted_copies(str(cluster.ref), cluster.instances, params.instances, params.by, params.min, params.max)
 
 

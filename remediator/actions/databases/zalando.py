@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import Field, model_validator
-
-from remediator.actions.base import Params, Right
+from remediator.actions.base import Right
 from remediator.actions.change import Change, NotPossible
-from remediator.actions.databases.cnpg_scale import wanted_copies
+from remediator.actions.databases.cnpg_scale import InstancesParams, wanted_copies
 from remediator.actions.databases.parts import refuse_leaving, refuse_other_kind, set_fields
 from remediator.actions.pods import name_of, ordinal_of
 from remediator.actions.render import brief
@@ -28,25 +26,6 @@ LEADER = frozenset({"master", "primary"})
 AT_WORK = frozenset({"Creating", "Updating"})
 
 
-class ZalandoScaleParams(Params):
-    """Exactly one of `instances` (how many) and `by` (how many more or fewer); `min` and `max` bound the result."""
-
-    instances: int | None = Field(None, ge=1, le=100)
-    by: int | None = Field(None, ge=-100, le=100)
-    min: int = Field(ge=1, le=100)
-    max: int = Field(ge=1, le=100)
-
-    @model_validator(mode="after")
-    def _one_way_within_bounds(self) -> ZalandoScaleParams:
-        if (self.instances is None) == (self.by is None):
-            raise ValueError("give exactly one of instances and by")
-        if self.by == 0:
-            raise ValueError("by: 0 changes nothing")
-        if self.min > self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}")
-        return self
-
-
 class ZalandoScale:
     """Undo puts the recorded number back, compare-and-set."""
 
@@ -55,17 +34,17 @@ class ZalandoScale:
     needs: frozenset[str] = frozenset()
     disruptive = True
     rights = (Right("patch", POSTGRESQL), Right("list", "Pod"))
-    params = ZalandoScaleParams
+    params = InstancesParams
 
-    def wants(self, params: ZalandoScaleParams, view: View) -> Mapping[str, Wanted]:
+    def wants(self, params: InstancesParams, view: View) -> Mapping[str, Wanted]:
         return {"pods": ListOf(kind="Pod", namespace=view.ref.namespace, labels=f"cluster-name={view.ref.name}")}
 
-    def resolve(self, params: ZalandoScaleParams, view: View) -> ZalandoScaleParams:
+    def resolve(self, params: InstancesParams, view: View) -> InstancesParams:
         """`by` as an absolute number within the bounds. Raises: NotPossible."""
         refuse_other_kind(view, POSTGRESQL)
-        return ZalandoScaleParams(instances=_wanted(params, view), min=params.min, max=params.max)
+        return InstancesParams(instances=_wanted(params, view), min=params.min, max=params.max)
 
-    def plan(self, params: ZalandoScaleParams, view: View) -> Change:
+    def plan(self, params: InstancesParams, view: View) -> Change:
         """Raises: NotPossible."""
         refuse_other_kind(view, POSTGRESQL)
         refuse_leaving(view)
@@ -91,7 +70,7 @@ def _present(view: View) -> int:
     return number
 
 
-def _wanted(params: ZalandoScaleParams, view: View) -> int:
+def _wanted(params: InstancesParams, view: View) -> int:
     return wanted_copies(str(view.ref), _present(view), params.instances, params.by, params.min, params.max)
 
 

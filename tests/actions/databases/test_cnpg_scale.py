@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from remediator.actions.change import FieldChange, NotPossible
-from remediator.actions.databases.cnpg_scale import CnpgScale, CnpgScaleParams
+from remediator.actions.databases.cnpg_scale import CnpgScale, InstancesParams
 from remediator.actions.diff import diff_lines
 from tests.actions.databases.make import cluster, planned
 from tests.actions.make import hpa, view
@@ -52,8 +52,8 @@ def test_hazards_are_said():
 def test_resolving_makes_it_absolute():
     """So that an effect which has happened already is not counted a second time."""
     action = CnpgScale()
-    resolved = action.resolve(CnpgScaleParams(by=2, min=1, max=9), view(cluster()))
-    assert resolved == CnpgScaleParams(instances=5, min=1, max=9)
+    resolved = action.resolve(InstancesParams(by=2, min=1, max=9), view(cluster()))
+    assert resolved == InstancesParams(instances=5, min=1, max=9)
     with pytest.raises(NotPossible, match="has 5 instances already"):
         action.plan(resolved, view(cluster(instances=5), found={"hpas": ()}))
 
@@ -139,4 +139,4 @@ def test_an_autoscaler_of_something_else_does_not_matter(other):
 )
 def test_bad_params(params):
     with pytest.raises(ValidationError):
-        CnpgScaleParams(**params)
+        InstancesParams(**params)

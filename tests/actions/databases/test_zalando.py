@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from remediator.actions.change import FieldChange, NotPossible
-from remediator.actions.databases.zalando import ZalandoScale, ZalandoScaleParams
+from remediator.actions.databases.cnpg_scale import InstancesParams
+from remediator.actions.databases.zalando import ZalandoScale
 from remediator.actions.diff import diff_lines
 from remediator.actions.view import ListOf
 from remediator.objects import ref_of
@@ -107,7 +108,7 @@ def test_refused(obj, params, reason, hold):
 
 
 def test_what_it_wants_to_know():
-    params = ZalandoScaleParams(instances=2, min=1, max=3)
+    params = InstancesParams(instances=2, min=1, max=3)
     assert ZalandoScale().wants(params, view(postgresql())) == {
         "pods": ListOf(kind="Pod", namespace=NS, labels="cluster-name=acid-db")
     }
@@ -126,4 +127,4 @@ def test_what_it_wants_to_know():
 )
 def test_bad_params(params):
     with pytest.raises(ValidationError):
-        ZalandoScaleParams(**params)
+        InstancesParams(**params)
