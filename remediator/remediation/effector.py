@@ -59,7 +59,7 @@ from remediator.remediation.journal import (
     StaleRemediation,
 )
 from remediator.remediation.pausing import pause_scopes, target_scope
-from remediator.remediation.proofs import inverse_of, judge, never
+from remediator.remediation.proofs import acknowledged, inverse_of, judge, never
 from remediator.remediation.state import Remediation
 
 SEND_WITHIN_S = 1.0
@@ -84,6 +84,9 @@ DEFINITELY_NOT: frozenset[AttemptOutcome] = frozenset(
     {"conflict", "refused", "gone", "unavailable", "not_sent", "never"}
 )
 """Outcomes after which the attempt's request has not happened and never will."""
+
+ACKNOWLEDGED: frozenset[AttemptOutcome] = frozenset({"done", "happened"})
+"""Outcomes that prove that the request was carried out, whatever has become of its effect since."""
 
 
 def effect_of(r: Remediation) -> Effect:
@@ -354,8 +357,11 @@ class Effector:
         """What became of the attempts without an answer, by a consistent read. Raises: JournalUnavailable."""
         unsettled = await self._unsettled(r)
         last = unsettled[-1] if unsettled else None
+        answered = next((a for a in unsettled if a.outcome in ACKNOWLEDGED), None)
         effect = effect_of(r)
-        if isinstance(effect, Call):
+        if isinstance(effect, Call) and answered is not None:
+            found = acknowledged(r.effect_id, effect, answered)
+        elif isinstance(effect, Call):
             found = await self._ask_caller(r, effect, last)
         else:
             before = last or await self._journal.last_attempt(r.id, r.effect_id)
@@ -369,7 +375,10 @@ class Effector:
             except (CannotSee, Forbidden) as exc:
                 return Probed(effect_id=r.effect_id, answer="cannot_see", detail=f"cannot see what became of it: {exc}")
             found = judge(r.effect_id, effect, last, looked)
-            if isinstance(effect, Create):
+            if answered is not None and found.answer != "happened":
+                # It was done, and somebody has undone it since: what is not there any more is not made again.
+                found = acknowledged(r.effect_id, effect, answered)
+            elif isinstance(effect, Create):
                 found = await self._of_several(r, found, looked, unsettled)
         if found.answer in ("happened", "never"):
             await self._settle(unsettled, found)
@@ -411,8 +420,11 @@ class Effector:
 
     async def _settle(self, unsettled: list[Attempt], found: Probed) -> None:
         """Write down what is proven. Attempts of one effect carry the same bytes: at most one of them happened."""
-        for index, attempt in enumerate(reversed(unsettled)):
-            outcome: AttemptOutcome = "happened" if found.answer == "happened" and index == 0 else "never"
+        proven = any(a.outcome in ACKNOWLEDGED for a in unsettled)
+        open_ones = [a for a in unsettled if a.outcome not in ACKNOWLEDGED]
+        for index, attempt in enumerate(reversed(open_ones)):
+            happened = found.answer == "happened" and index == 0 and not proven
+            outcome: AttemptOutcome = "happened" if happened else "never"
             await self._journal.record_outcome(attempt.id, outcome, found.detail, self._clock.now())
 
     async def give_up(self, r: Remediation) -> Probed:

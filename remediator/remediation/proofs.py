@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from remediator.actions.change import GENERATED_TIME, Create, Effect, Inverse, NotPossible, Patch, Remove
+from remediator.actions.change import (
+    GENERATED_TIME,
+    Call,
+    Create,
+    Delete,
+    Effect,
+    Evict,
+    Inverse,
+    NotPossible,
+    Patch,
+    Remove,
+)
 from remediator.actions.paths import value_at
 from remediator.actions.render import inverse, marker_of
 from remediator.objects import Object, dig, generation_of, ref_of, uid_of, version_of
@@ -24,6 +35,21 @@ def inverse_of(effect: Effect, answer: Object) -> Inverse | None:
 
 def never(effect_id: str) -> Probed:
     return Probed(effect_id=effect_id, answer="never", detail="nothing of it is under way")
+
+
+def acknowledged(effect_id: str, effect: Effect, attempt: Attempt) -> Probed:
+    """Of an attempt whose outcome is on record, though nobody has heard of it: a process died in between.
+
+    What the object says by now is somebody else's word, so there is nothing to take back, except of a call.
+    """
+    return Probed(
+        effect_id=effect_id,
+        answer="happened",
+        detail="its answer was recorded",
+        inverse=inverse_of(effect, {}) if isinstance(effect, Call) else None,
+        taken_uid=attempt.uid if isinstance(effect, Evict | Delete) else "",
+        made=attempt.request.ref if isinstance(effect, Create) else None,
+    )
 
 
 def judge(effect_id: str, effect: Effect, last: Attempt | None, looked: Object | None) -> Probed:

@@ -15,7 +15,7 @@ from typing import assert_never
 from remediator.alerts.alert import Alert
 from remediator.alerts.labels import Hint, InvalidHint, LabelRules, Reading, read_labels
 from remediator.errors import NotFound, RemediatorError
-from remediator.objects import KINDS, Object, ObjectRef, controller_of, dig, ref_of, uid_of
+from remediator.objects import KINDS, Object, ObjectRef, controller_of, dig, kind_name, ref_of, uid_of
 from remediator.playbooks.problems import did_you_mean
 from remediator.ports import Cluster
 
@@ -191,7 +191,8 @@ class _Look:
         if kind == "Node":
             raise TargetUnclear(f"{link.ref} is a static pod: a file on Node {name} runs it, not the API server")
         if not _is_ours(kind, str(controller.get("apiVersion"))):
-            return _Link(ObjectRef(kind, link.ref.namespace, name), uid, None)
+            known_as = kind_name(str(controller.get("apiVersion")), kind)
+            return _Link(ObjectRef(known_as, link.ref.namespace, name), uid, None)
         ref = ObjectRef(kind, link.ref.namespace, name)
         try:
             owner = await self.get(ref)
@@ -206,7 +207,8 @@ class _Look:
         scaled = dig(link.found, "spec", "scaleTargetRef") or {}
         kind, name = str(scaled.get("kind")), str(scaled.get("name"))
         if not _is_ours(kind, str(scaled.get("apiVersion"))):
-            return _Link(ObjectRef(kind, link.ref.namespace, name), "", None)
+            known_as = kind_name(str(scaled.get("apiVersion")), kind)
+            return _Link(ObjectRef(known_as, link.ref.namespace, name), "", None)
         ref = ObjectRef(kind, link.ref.namespace, name)
         try:
             found = await self.get(ref)

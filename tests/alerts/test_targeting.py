@@ -9,7 +9,7 @@ import pytest
 from remediator.alerts.alert import Alert
 from remediator.alerts.labels import LabelRules
 from remediator.errors import CannotSee, Forbidden
-from remediator.objects import ObjectRef
+from remediator.objects import ObjectRef, ref_of
 from remediator.ports import Cluster
 from remediator.remediation.targeting import Resolved, TargetUnclear, resolve_from_alert
 from tests.alerts.reading_cluster import ReadingCluster, made, owned_by
@@ -102,8 +102,8 @@ def ref(kind: str, name: str) -> ObjectRef:
 async def test_leads_to_the_object(cluster, labels, target, root, pod):
     """The object to act on, the root that locks and episodes use, the uid and object as just read."""
     resolved = await resolve(cluster, **labels)
-    assert resolved.ref == ref(target["kind"], target["metadata"]["name"])
-    assert resolved.root == ref(root["kind"], root["metadata"]["name"])
+    assert resolved.ref == ref_of(target)
+    assert resolved.root == ref_of(root)
     assert resolved.uid == target["metadata"]["uid"]
     assert resolved.snapshot == target
     assert resolved.pod == pod
@@ -231,11 +231,12 @@ async def test_second_label_must_exist_too(cluster):
 
 
 async def test_kind_from_the_config_must_agree(cluster):
-    """`cnpg_cluster: Cluster` is followed like any other kind, and the pod beside it is checked."""
-    rules = LabelRules(names={"cnpg_cluster": "Cluster"})
+    """An operator's kind is followed like any other, and the pod beside it is checked."""
+    kind = "Cluster.postgresql.cnpg.io"
+    rules = LabelRules(names={"cnpg_cluster": kind})
     cluster.add(CNPG)
     resolved = await resolve(cluster, rules, cnpg_cluster="db", pod="db-1")
-    assert (resolved.ref, resolved.pod) == (ref("Cluster", "db"), "db-1")
+    assert (resolved.ref, resolved.pod) == (ref(kind, "db"), "db-1")
     assert "two answers" in await refusal(cluster, rules, cnpg_cluster="db", pod="api-7d9-x")
 
 
@@ -267,7 +268,7 @@ async def test_same_kind_in_another_group_is_not_ours(cluster):
     volcano: dict[str, object] = {**JOB, "apiVersion": "batch.volcano.sh/v1alpha1"}
     cluster.add(made("Pod", "train-0", owner=volcano))
     resolved = await resolve(cluster, pod="train-0")
-    assert (resolved.ref, resolved.root) == (ref("Pod", "train-0"), ref("Job", "report-29"))
+    assert (resolved.ref, resolved.root) == (ref("Pod", "train-0"), ref("Job.batch.volcano.sh", "report-29"))
     assert "get Job/shop/report-29" not in cluster.reads
 
 
@@ -277,7 +278,7 @@ async def test_rollout_pods(cluster):
     replica_set = made("ReplicaSet", "checkout-1", owner=rollout)
     cluster.add(replica_set, made("Pod", "checkout-1-x", owner=replica_set))
     resolved = await resolve(cluster, pod="checkout-1-x")
-    assert (resolved.ref, resolved.root) == (ref("ReplicaSet", "checkout-1"), ref("Rollout", "checkout"))
+    assert (resolved.ref, resolved.root) == (ref("ReplicaSet", "checkout-1"), ref("Rollout.argoproj.io", "checkout"))
 
 
 async def test_operator_above_a_workload(cluster):
@@ -285,7 +286,7 @@ async def test_operator_above_a_workload(cluster):
     operated = made("StatefulSet", "prometheus", owner=made("Cluster", "p"))
     cluster.add(operated, made("Pod", "prometheus-0", owner=operated))
     resolved = await resolve(cluster, pod="prometheus-0")
-    assert (resolved.ref, resolved.root) == (ref("StatefulSet", "prometheus"), ref("Cluster", "p"))
+    assert (resolved.ref, resolved.root) == (ref("StatefulSet", "prometheus"), ref("Cluster.postgresql.cnpg.io", "p"))
 
 
 async def test_owners_that_go_round(cluster):
@@ -323,7 +324,7 @@ async def test_autoscaler_of_an_unknown_kind(cluster):
     """Its root is what it scales, by name."""
     scaled = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "checkout"}
     cluster.add(made("HorizontalPodAutoscaler", "ro", spec={"scaleTargetRef": scaled}))
-    assert (await resolve(cluster, horizontalpodautoscaler="ro")).root == ref("Rollout", "checkout")
+    assert (await resolve(cluster, horizontalpodautoscaler="ro")).root == ref("Rollout.argoproj.io", "checkout")
 
 
 # --- services and addresses ---

@@ -36,6 +36,8 @@ def test_it_loads(result):
 def test_it_only_observes_and_ends_at_a_person(loaded):
     assert loaded.playbook.mode is Mode.OBSERVE
     assert loaded.playbook.description
+    if loaded.playbook.is_report:  # it has nothing to prove, and nobody to call
+        return
     assert loaded.playbook.escalate[-1].page is not None
     assert loaded.playbook.verify.checks
 

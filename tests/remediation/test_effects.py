@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -452,3 +453,21 @@ async def test_a_later_step_that_creates_is_the_same_after_a_restart() -> None:
     await world.alert()
     r = await world.run_until("succeeded", "escalated", "denied", "inconclusive")
     assert r.state is State.SUCCEEDED, r.reason
+
+
+@pytest.mark.parametrize("repeatable", [False, True])
+async def test_what_was_acknowledged_is_not_done_again_when_the_process_died_before_it_was_heard(
+    repeatable: bool,
+) -> None:
+    """The outcome is on record, the transition is not; meanwhile somebody has removed what was made."""
+    caller = SimulatedCaller()
+    for effect in (make(), call(repeatable=repeatable)):
+        world = world_of(Act(effect), caller=caller)
+        await world.alert()
+        r = await world.run_until("succeeded")
+        for made in backups(world):
+            world.cluster.delete(ObjectRef(BACKUP, "shop", made["metadata"]["name"]))
+        unheard = replace(r, state=State.UNCERTAIN, done=())
+        found = await world.core.effector.probe(unheard)
+        assert found.answer == "happened"
+        assert (found.made is not None) == isinstance(effect, Create)

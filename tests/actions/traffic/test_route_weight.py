@@ -168,7 +168,12 @@ def test_on_the_wire_and_back():
     sent = {o["path"]: o.get("value") for o in json.loads(render(effect, obj, effect_id="e", now=NOW).body)}
     assert sent["/spec/rules/0/backendRefs/1/weight"] == 2
     back: Any = inverse(effect, http_route([ref("blue", 0), ref("green", 2)]))
-    assert [(c.before, c.after) for c in back.changes] == [(0, None), (2, None)]
+    changed = [(c.before, c.after) for c in back.changes if c.before != c.after]
+    assert changed == [(0, None), (2, None)]
+    held = [c.before for c in back.changes if c.before == c.after]
+    assert {"blue", "green"} <= {
+        name for name in held if isinstance(name, str)
+    }  # the undo finds the same backends in their places, or does nothing
 
 
 OWNED = http_route(CANARY, ownerReferences=owner(deployment()))
