@@ -676,4 +676,39 @@ WANTED = (
         EFFECTS,
     ),
 )
-ALL = (*PROVEN, *SENT, *RENDERS, *DIGESTED, *PLANNED, *WANTED)
+GUARDS = "tests/guardrails/test_effects_of_operators.py"
+GUARDED = (
+    cut(
+        "heard-is-forgotten",
+        "an outcome on record counts, whatever the object says by now",
+        E + "probe",
+        "a.outcome in ACKNOWLEDGED",
+        "False",
+        EFFECTS,
+    ),
+    cut(
+        "namespace-lifts-all",
+        "naming a Namespace does not lift the protection of what it holds",
+        "guardrails.protect:_one",
+        'target.ref.kind == "Namespace" and (inside',
+        "False and (inside",
+        GUARDS,
+    ),
+    cut(
+        "named-lifts-all",
+        "naming an object lifts no other namespace's protection",
+        "guardrails.protect:_one",
+        "target.named and set(protected) <= {target.ref.namespace, target.ref.name}",
+        "target.named",
+        GUARDS,
+    ),
+    cut(
+        "pauses-and-more",
+        "only a change of the pause itself may pass a paused rollout",
+        "guardrails.rollout_in_progress:_only_pauses",
+        "bool(effects) and all(",
+        "bool(effects) and any(",
+        GUARDS,
+    ),
+)
+ALL = (*GUARDED, *PROVEN, *SENT, *RENDERS, *DIGESTED, *PLANNED, *WANTED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ from remediator.adapters.simulated.faults import WriteFault
 from remediator.errors import CannotSee, Refused, Unavailable
 from remediator.objects import Object, ObjectRef, dig, labels_of, uid_of
 from remediator.ports import MADE_BY, MARKER, WriteRequest
+from remediator.remediation.events import Approved
 from remediator.remediation.state import State, StepOutcome
 from tests.support.world import World, deployment, restart_playbook
 
@@ -471,3 +473,29 @@ async def test_what_was_acknowledged_is_not_done_again_when_the_process_died_bef
         found = await world.core.effector.probe(unheard)
         assert found.answer == "happened"
         assert (found.made is not None) == isinstance(effect, Create)
+
+
+async def test_what_was_agreed_to_keeps_its_moment_while_it_waits_for_a_person() -> None:
+    """`older_than` is a moment once it was planned: a yes minutes later still fits what people saw."""
+    step = {"action": "delete_finished_jobs", "with": {"older_than": "24h", "max": 5}}
+    target = {"kind": "Namespace", "name": "shop"}
+    world = World(restart_playbook(steps=[step], target=target, mode="approve", verify={"timeout": "1m"}))
+    world.cluster.apply(deployment())
+    world.settle()
+    job = ObjectRef("Job", "shop", "old")
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "x", "image": "shop/x:1"}]}}
+    meta = {"name": "old", "namespace": "shop"}
+    world.cluster.apply(
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {"suspend": True, "template": template}}
+    )
+    ended = (world.clock.now() - timedelta(days=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    complete = {"type": "Complete", "status": "True", "lastTransitionTime": ended}
+    world.cluster.set_status(job, conditions=[complete], completionTime=ended)
+    await world.alert()
+    r = await world.run_until("awaiting_approval")
+    await world.run_for(120)
+    await world.core.runner.apply_from_person(r.id, Approved(who="ann", digest=r.digest))
+    await world.run_for(30)
+    r = await world.newest()
+    assert r.state is not State.CANCELLED, r.reason
+    assert world.writes() == [("delete", "Job shop/old")]
