@@ -242,6 +242,22 @@ class Chooser:
             return None
         place = replace(place_of(parent, self._projects), highest=highest_of(loaded.project, self._projects))
         spec = self._with_quorum(loaded.playbook, place)
+        return replace(
+            self._following(parent, loaded, spec, place, now),
+            alert_pod=parent.alert_pod,
+            environment=parent.environment,
+            requester=parent.requester,
+            cause=parent.cause,
+            parent=parent.id,
+            chain=(*parent.chain, loaded.playbook.name),
+            ladder=parent.ladder[1:],
+            reason=f"next rung after {parent.id} ({parent.playbook}, {parent.outcome.value})",
+        )
+
+    def _following(
+        self, parent: Remediation, loaded: LoadedPlaybook, spec: Playbook, place: Place, now: datetime
+    ) -> Remediation:
+        """What begins because another one has ended: about the same target and alerts, with a playbook of its own."""
         return Remediation(
             id=self._new_id(),
             episode=parent.episode,
@@ -249,7 +265,6 @@ class Chooser:
             target=parent.target,
             root=parent.root,
             because=parent.because,
-            alert_pod=parent.alert_pod,
             created_at=now,
             state=State.PLANNED,
             since=now,
@@ -261,13 +276,6 @@ class Chooser:
             playbook_hash=loaded.hash,
             project=loaded.project,
             mode=self._mode(spec, place),
-            environment=parent.environment,
-            requester=parent.requester,
-            cause=parent.cause,
-            parent=parent.id,
-            chain=(*parent.chain, loaded.playbook.name),
-            ladder=parent.ladder[1:],
-            reason=f"next rung after {parent.id} ({parent.playbook}, {parent.outcome.value})",
         )
 
     def take_back(self, parent: Remediation, left: Temporary, now: datetime) -> Remediation | None:
@@ -287,24 +295,8 @@ class Chooser:
         )
         environment = self._policy.environment_at(place)
         cause = f"revert of {parent.id}: its alerts have been quiet for {format_duration(left.after_quiet)}"
-        return Remediation(
-            id=self._new_id(),
-            episode=parent.episode,
-            cluster=parent.cluster,
-            target=parent.target,
-            root=parent.root,
-            because=parent.because,
-            created_at=now,
-            state=State.PLANNED,
-            since=now,
-            due=now,
-            deadline=now + CHILD_DEADLINE,
-            alerts=parent.alerts,
-            severity=parent.severity,
-            spec=spec,
-            playbook_hash=loaded.hash,
-            project=loaded.project,
-            mode=self._mode(spec, place),
+        return replace(
+            self._following(parent, loaded, spec, place, now),
             environment=environment.name if environment else "",
             cause=cause,
             reverts=parent.id,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from pydantic import AwareDatetime, Field, field_validator
-
-from remediator.actions.base import Params, Right
+from remediator.actions.base import Right
 from remediator.actions.change import Change, NotPossible, Remove
 from remediator.actions.pods import pod_is_leaving
 from remediator.actions.times import format_time, parse_time
 from remediator.actions.view import ListOf, View, Wanted
+from remediator.actions.workloads.clean_up import CleanUpParams
 from remediator.actions.workloads.looking import (
     count,
     is_protected,
@@ -21,31 +20,18 @@ from remediator.actions.workloads.looking import (
     refuse_leaving,
 )
 from remediator.objects import Object, controller_of, dig, ref_of, uid_of
-from remediator.playbooks.durations import format_duration
 from remediator.playbooks.fields import Duration
 
 LEAST_AGE = timedelta(minutes=10)
 """Younger ones are what somebody is looking at right now."""
 
 
-class DeleteFailedPodsParams(Params):
-    """At most `max` pods that failed longer than `older_than` ago, oldest first.
+class DeleteFailedPodsParams(CleanUpParams):
+    """Pods of Jobs are their Job's proof and go with it, unless `of_jobs`."""
 
-    Pods of Jobs are their Job's proof and go with it, unless `of_jobs`. `before` is filled in at the first plan: the
-    moment that `older_than` means.
-    """
-
+    least_age = LEAST_AGE
     older_than: Duration = timedelta(hours=1)
-    max: int = Field(ge=1, le=200)
     of_jobs: bool = False
-    before: AwareDatetime | None = None
-
-    @field_validator("older_than")
-    @classmethod
-    def _not_too_young(cls, value: timedelta) -> timedelta:
-        if value < LEAST_AGE:
-            raise ValueError(f"{format_duration(value)} is too young: give {format_duration(LEAST_AGE)} or more")
-        return value
 
 
 class DeleteFailedPods:
@@ -62,13 +48,12 @@ class DeleteFailedPods:
         return {"pods": ListOf(kind="Pod", namespace=namespace_name(view), fields="status.phase=Failed")}
 
     def resolve(self, params: DeleteFailedPodsParams, view: View) -> DeleteFailedPodsParams:
-        """With the moment instead of the age, so that the pods of a plan do not become more while it waits."""
-        return params if params.before else params.model_copy(update={"before": view.read_at - params.older_than})
+        return params.settled(view)
 
     def plan(self, params: DeleteFailedPodsParams, view: View) -> Change:
         """Raises: NotPossible when there is nothing to delete."""
         refuse_leaving(view)
-        before = params.before or view.read_at - params.older_than
+        before = params.moment(view)
         failed = [pod for pod in listed(view, "pods") if dig(pod, "status", "phase") == "Failed"]
         left = [_why_left(pod, params, view.read_at) for pod in failed]
         fitting = [(failed_at(pod), ref_of(pod), pod) for pod, why in zip(failed, left, strict=True) if not why]

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from pydantic import AwareDatetime, Field, field_validator
-
-from remediator.actions.base import Params, Right
+from remediator.actions.base import Right
 from remediator.actions.change import Change, NotPossible, Remove
 from remediator.actions.times import format_time, parse_time
 from remediator.actions.view import ListOf, View, Wanted
+from remediator.actions.workloads.clean_up import CleanUpParams
 from remediator.actions.workloads.job_objects import condition_of, who_applies
 from remediator.actions.workloads.looking import (
     count,
@@ -24,7 +23,6 @@ from remediator.actions.workloads.looking import (
     refuse_leaving,
 )
 from remediator.objects import Object, controller_of, dig, ref_of, uid_of
-from remediator.playbooks.durations import format_duration
 from remediator.playbooks.fields import Duration
 
 LEAST_AGE = timedelta(hours=1)
@@ -33,24 +31,12 @@ LEAST_AGE = timedelta(hours=1)
 COMPLETED = ("status", "completionTime")
 
 
-class DeleteFinishedJobsParams(Params):
-    """At most `max` Jobs that completed longer than `older_than` ago, oldest first.
+class DeleteFinishedJobsParams(CleanUpParams):
+    """Jobs of a CronJob are left to its history limits, unless `owned`. Failed Jobs stay for somebody to look at."""
 
-    Jobs of a CronJob are left to its history limits, unless `owned`. Failed Jobs stay: somebody has to look at them.
-    `before` is filled in at the first plan: the moment that `older_than` means.
-    """
-
+    least_age = LEAST_AGE
     older_than: Duration = timedelta(hours=24)
-    max: int = Field(ge=1, le=200)
     owned: bool = False
-    before: AwareDatetime | None = None
-
-    @field_validator("older_than")
-    @classmethod
-    def _not_too_young(cls, value: timedelta) -> timedelta:
-        if value < LEAST_AGE:
-            raise ValueError(f"{format_duration(value)} is too young: give {format_duration(LEAST_AGE)} or more")
-        return value
 
 
 class DeleteFinishedJobs:
@@ -67,13 +53,12 @@ class DeleteFinishedJobs:
         return {"jobs": ListOf(kind="Job", namespace=namespace_name(view))}
 
     def resolve(self, params: DeleteFinishedJobsParams, view: View) -> DeleteFinishedJobsParams:
-        """With the moment instead of the age, so that the Jobs of a plan do not become more while it waits."""
-        return params if params.before else params.model_copy(update={"before": view.read_at - params.older_than})
+        return params.settled(view)
 
     def plan(self, params: DeleteFinishedJobsParams, view: View) -> Change:
         """Raises: NotPossible when there is nothing to delete."""
         refuse_leaving(view)
-        before = params.before or view.read_at - params.older_than
+        before = params.moment(view)
         complete = [job for job in listed(view, "jobs") if condition_of(job, "Complete") and dig(job, *COMPLETED)]
         left = [_why_left(job, params, view.read_at) for job in complete]
         fitting = [job for job, why in zip(complete, left, strict=True) if not why]
