@@ -30,6 +30,7 @@ from remediator.people.carrier import Carrier, Lanes
 from remediator.people.coalescing import next_of_key
 from remediator.people.lanes import Traffic
 from remediator.people.outbox_rows import OutboxRow, OutboxStore, Sending
+from remediator.people.repeats import Repeats
 from remediator.ports import ChatError, Clock, MessageRef
 from remediator.redact import redact
 
@@ -83,8 +84,10 @@ class Outbox:
         self._page_size = page_size
         self._traffic = Traffic()
         self._me = secrets.token_hex(8)
-        self._boot: Callable[[], float] = lambda: 0.0
-        """Seconds that pass meanwhile; who calls `run_channel` with times of his own says that none do."""
+        self._repeats = Repeats(self._me)
+        self._boot: Callable[[], float] | None = None
+        """Seconds that pass meanwhile; None: who calls `run_channel` with times of his own says that none do, and that
+        his times are steady."""
         self._unrecorded: dict[int, MessageRef | None] = {}
         """Delivered, but the store did not take the record: recorded first thing, never delivered again."""
         self._pokes = {channel: asyncio.Event() for channel in carriers}
@@ -161,17 +164,17 @@ class Outbox:
         poll. Raises: JournalUnavailable.
         """
         await self._record_delivered(now)
-        begin = self._boot()
+        begin = self._steady(now)
 
         def passing() -> datetime:
-            return now + timedelta(seconds=self._boot() - begin)
+            return now + timedelta(seconds=self._steady(now) - begin)
 
         held_back: set[str] = set()
         skip: set[str] = set()
         while True:
             at = passing()
             rows = await self._store.due(channel, at, self._page_size, skip=skip)
-            sendings = self._choose(rows, at)
+            sendings = self._choose(self._repeats.ripe(rows, self._steady(at)), at)
             if sendings:
                 went = await asyncio.gather(
                     *(self._send(s, lanes, passing) for s, lanes in sendings), return_exceptions=True
@@ -184,6 +187,9 @@ class Outbox:
             if len({row.key for row in rows}) < self._page_size:
                 return self._traffic.next_free(held_back, at)
             skip |= {row.destination for row in rows}  # a long queue hides nobody else's
+
+    def _steady(self, now: datetime) -> float:
+        return now.timestamp() if self._boot is None else self._boot()
 
     def _choose(self, rows: Sequence[OutboxRow], now: datetime) -> list[tuple[Sending, Lanes]]:
         """What may go now: new messages and events first, then updates, then replies; the oldest first."""
@@ -276,6 +282,8 @@ class Outbox:
         else:
             log.error(MESSAGE_FAILED, **_facts(row), error=str(error))
         unanswered = error.unanswered and updates
+        if unanswered:
+            self._repeats.unanswered(row, now, self._steady(now))
         if not await self._store.failed(row.id, str(error), retry_at, self._me, now, unanswered=unanswered):
             log.warning(HOLD_LOST, **_facts(row))
         self._report(row.channel, "failed" if retry_at is None else "retried")

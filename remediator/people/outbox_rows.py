@@ -92,9 +92,9 @@ class OutboxStore(Protocol):
 
     A row is pending until it was `sent`, `failed` for good, or superseded by a newer one. Several workers may
     share a store: whoever begins to send a row holds its whole key until it says how the row went, or until the hold
-    lapses. A lapsed
-    hold, and word from a worker that lost its hold, mean that something may land late: the main message of the key is
-    then sent once more (`again`), `SETTLE` later.
+    lapses. A lapsed hold, and word from a worker that lost its hold, mean that something may land late: the main
+    message of the key is then sent once more (`again`), `SETTLE` later. Until it is begun the payload of such a row
+    says who asked for it and when (`by`, `at`).
     """
 
     async def due(self, channel: str, now: datetime, limit: int, *, skip: Collection[str] = ()) -> Sequence[OutboxRow]:

@@ -97,3 +97,10 @@ def test_a_schedule_notices_that_nobody_paces(monkeypatch: pytest.MonkeyPatch) -
 def _no_rest(self: Any, lanes: Any, now: datetime) -> None:
     for name in lanes:
         self._busy.discard(name)
+
+
+@pytest.mark.parametrize("seed", [8, 22, 26])
+def test_two_workers_whose_clocks_are_an_hour_apart_end_with_the_newest_state(seed: int) -> None:
+    """Holds and due times go by wall clocks, so older states may show for a while; they do not stay."""
+    plan = Plan(keys=8, workers=2, faults=0.4, late=True, apart_s=3600.0, busy_s=120.0)
+    assert [wrong for wrong in tell(seed, plan).wrongs if "people see" in wrong] == []

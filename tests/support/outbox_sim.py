@@ -52,6 +52,8 @@ class Plan:
     storms: bool = False
     crashes: bool = False
     freezes: bool = False
+    apart_s: float = 0.0
+    """Every other worker's wall clock is that much ahead."""
     busy_s: float = 0.0
     """Trouble goes on at least until then."""
 
@@ -214,11 +216,11 @@ class FarStore:
 
 
 class Clock:
-    def __init__(self, loop: SimLoop) -> None:
-        self._loop = loop
+    def __init__(self, loop: SimLoop, ahead_s: float = 0.0) -> None:
+        self._loop, self._ahead_s = loop, ahead_s
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self._loop.now)
+        return START + timedelta(seconds=self._loop.now + self._ahead_s)
 
     def boot(self) -> float:
         return self._loop.now
@@ -310,12 +312,13 @@ class World:
                 self.slack.delete(rng.choice(list(self.slack.messages)))
 
     def _start(self) -> None:
-        name = f"w{next(self._names)}"
+        number = next(self._names)
+        name, clock = f"w{number}", Clock(self.loop, self.plan.apart_s * (number % 2))
         context = Context()
         context.run(PROCESS.set, name)
         store = FarStore(self.loop, self.store, lambda: 0.0 if self._calm else self.plan.store_faults)
         outbox = Outbox(store, {"slack": SlackCarrier(self.slack)})
-        self._workers[name] = (outbox, self.loop.create_task(outbox.run(self.clock), context=context))
+        self._workers[name] = (outbox, self.loop.create_task(outbox.run(clock), context=context))
 
     async def _crash(self) -> None:
         name = self.loop.rng.choice(list(self._workers))

@@ -196,7 +196,7 @@ def begin(connection: Connection, sending: Sending, holder: str, until: datetime
     if not _TAKE.execute(connection, channel=row.channel, key=row.key, **held):
         if not _TAKE_OVER.execute(connection, of_channel=row.channel, of_key=row.key, now=at, **held):
             return None
-        _say_again(connection, row, now)  # who held it sent something and never said how it went
+        _say_again(connection, row, holder, now)  # who held it sent something and never said how it went
     ids = [row.id, *sending.superseded]
     kinds = ("post", "update") if row.kind in MAIN_KINDS else ("post", "update", "reply", "event")
     older = _OLDER.value(connection, channel=row.channel, key=row.key, row_id=row.id, kinds=kinds)
@@ -241,18 +241,20 @@ _LATER = Prepared(
         outbox.c.due_at > bindparam("now"),
     ),
     "due_at",
+    "payload",
 )
 
 
-def _say_again(connection: Connection, row: OutboxRow, now: datetime) -> None:
+def _say_again(connection: Connection, row: OutboxRow, holder: str, now: datetime) -> None:
     """Something may land late on the main message of this row's key: show the newest state once more after that."""
     if row.kind not in MAIN_KINDS or message_ref(connection, row.key) is None:
         return
     due_at = now + SETTLE
     # One that is due may be under way just now: it says nothing of what lands after it.
     given = {"of_channel": row.channel, "of_key": row.key}
-    if not _LATER.execute(connection, **given, now=to_us(now), due_at=to_us(due_at)):
-        again = OutboxMessage(channel=row.channel, destination=row.destination, key=row.key, kind="again", payload={})
+    by = {"by": holder, "at": now.isoformat()}
+    if not _LATER.execute(connection, **given, now=to_us(now), due_at=to_us(due_at), payload=to_json(by)):
+        again = OutboxMessage(channel=row.channel, destination=row.destination, key=row.key, kind="again", payload=by)
         _store(connection, again, due_at, now)
 
 
@@ -296,7 +298,7 @@ def sent(connection: Connection, row_id: int, ref: MessageRef | None, holder: st
         return False
     row = _row(found)
     if not _gives_back(connection, row, holder):
-        _say_again(connection, row, now)
+        _say_again(connection, row, holder, now)
         return False
     _SENT.execute(connection, row_id=row_id, done_at=to_us(now))
     if ref is not None:
@@ -328,7 +330,7 @@ def failed(
     row = _row(found)
     mine = _gives_back(connection, row, holder)
     if unanswered:
-        _say_again(connection, row, now)
+        _say_again(connection, row, holder, now)
     if not mine:
         return False
     if retry_at is None:
