@@ -21,6 +21,8 @@ from remediator.secret_files import Secret
 MAX_READ = 4 * 2**20
 PAGE = 100
 MOST_TASKS = 500
+REJECTED = (401, 403)
+"""What a token that has run out gets, and one that was signed with a key that Airflow has no more."""
 NAME = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
 """DAG, run and task ids, as Airflow allows them."""
 
@@ -67,7 +69,7 @@ class AirflowApi:
             await self.sign_in()
         used = self._token
         answer = await self._read(path, params, headers)
-        if answer.status == 401 and self._signs_in:
+        if answer.status in REJECTED and self._signs_in:
             await self.sign_in(instead_of=used)
             answer = await self._read(path, params, headers)
         if answer.status != 200:
@@ -83,8 +85,8 @@ class AirflowApi:
         return await self.wire.exchange(method, self._path(path), body, max_bytes=MAX_READ)
 
     async def ask_by_post(self, path: str, body: Any) -> Answered:
-        """A POST that changes nothing (a rehearsal). Raises: ReadError."""
-        await self.sign_in()
+        """A POST that changes nothing (a rehearsal), with a token made for it as well. Raises: ReadError."""
+        await self.sign_in(instead_of=self._token)
         return await asked(self.wire, "POST", self._path(path), body, max_bytes=MAX_READ)
 
     async def sign_in(self, *, instead_of: str = "") -> None:

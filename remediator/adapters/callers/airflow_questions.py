@@ -6,7 +6,7 @@ Whatever is missing from an answer, or more than we read, is CannotSee: half a l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from remediator.adapters.callers.airflow_api import MOST_TASKS, PAGE, AirflowApi, named
@@ -16,9 +16,12 @@ from remediator.objects import dig
 LAST_FAILED = "last_failed"
 FAILED = ("failed", "upstream_failed")
 """States that clearing only what has failed takes in."""
+NEEDED = ("metadatabase", "scheduler")
 MAX_LOG = 32 * 1024
 MOST_ERRORS = 20
 TRACE_LINES = 20
+MOST_FRAMES = 10
+"""Of a traceback in a log, the innermost."""
 
 Request = Mapping[str, Any]
 
@@ -102,7 +105,7 @@ async def import_errors(api: AirflowApi, request: Request) -> dict[str, Any]:
 async def status(api: AirflowApi, request: Request) -> dict[str, Any]:
     """`{"health": {"scheduler": "healthy"}, "pools": [{"name", "slots", "open", "queued", "running", "scheduled"}]}`.
 
-    `open` -1 is a pool without a limit.
+    `open` -1 is a pool without a limit. A triggerer or a DAG processor that has never been there has no status.
     """
     health, pools = await asyncio.gather(
         api.get("/monitor/health" if api.v2 else "/health"), api.get("/pools", [("limit", str(PAGE))])
@@ -114,7 +117,7 @@ async def status(api: AirflowApi, request: Request) -> dict[str, Any]:
         "health": {
             part: str(dig(health, part, "status") or "unknown")[:40]
             for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")
-            if isinstance(health.get(part), Mapping)
+            if part in NEEDED or dig(health, part, "status") is not None
         },
         "pools": [
             {"name": str(one["name"])[:250]}
@@ -220,6 +223,20 @@ def _log_text(content: Any) -> str | None:
     return "\n".join(line if isinstance(line, str) else _event(line) for line in lines)
 
 
-def _event(line: Mapping[str, Any]) -> str:
+def _event(line: Any) -> str:
+    if not isinstance(line, Mapping):
+        return ""
     parts = (line.get("timestamp"), line.get("level"), line.get("event"))
-    return " ".join(str(part) for part in parts if part)
+    return "\n".join((" ".join(str(part) for part in parts if part), *_raised(line.get("error_detail"))))
+
+
+def _raised(detail: Any) -> Iterator[str]:
+    """What went wrong, which is beside the event that only says so; its cause first, as Python writes it."""
+    for error in reversed(_mappings(detail)):
+        for frame in _mappings(error.get("frames"))[-MOST_FRAMES:]:
+            yield f"  File {frame.get('filename')}, line {frame.get('lineno')}, in {frame.get('name')}"
+        yield f"{error.get('exc_type')}: {error.get('exc_value')}"
+
+
+def _mappings(found: Any) -> list[Mapping[str, Any]]:
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.support.fake_http import FakeServer
+from tests.support.openapi import Document
 
 USER, PASSWORD = "remediator", "airflow-password-1"
 
@@ -20,6 +22,7 @@ TRIGGER_KEYS = {
     "run_after",
     "conf",
     "note",
+    "partition_key",
 }
 CLEAR_KEYS = {
     "dry_run",
@@ -35,6 +38,7 @@ CLEAR_KEYS = {
     "include_future",
     "include_past",
 }
+"""What both versions take."""
 
 
 def task(name: str, state: str, *, tries: int = 3, max_tries: int = 2, map_index: int = -1) -> dict[str, Any]:
@@ -50,23 +54,36 @@ def task(name: str, state: str, *, tries: int = 3, max_tries: int = 2, map_index
 
 
 class FakeAirflow(FakeServer):
-    """One DAG `load` with retries 2. `v2` says which API it speaks."""
+    """One DAG `load` with retries 2. `v2` says which API it speaks, `document` what may be said in it."""
 
-    def __init__(self, *, v2: bool = True) -> None:
+    def __init__(self, *, v2: bool = True, document: Document | None = None) -> None:
         super().__init__()
+        self.document = document
         self.v2 = v2
         self.token = "jwt-0"
+        self.no_token = (401, "Token Expired")
         self.tokens = 0
         self.dag: dict[str, Any] = {
             "dag_id": "load",
             "is_paused": False,
             "has_import_errors": False,
-            "tags": [{"name": "retry_safe", "dag_id": "load"}],
+            "tags": [{"name": "retry_safe"}],
         }
         self.runs: dict[str, dict[str, Any]] = {}
         self.tasks: dict[str, list[dict[str, Any]]] = {}
         self.retries: dict[str, float] = {"extract": 2.0, "write": 2.0, "report": 0.0}
-        self.log: Any = [{"timestamp": "2025-06-01T10:00:00Z", "level": "error", "event": "connection reset by peer"}]
+        self.log: Any = [
+            {"event": "::group::Log message source details"},
+            {
+                "timestamp": "2025-06-01T10:00:00Z",
+                "level": "error",
+                "event": "Task failed with exception",
+                "error_detail": [
+                    raised("ConnectionError", "connection reset by peer", "load.py", is_cause=False),
+                    raised("TimeoutError", "timed out", "client.py", is_cause=True),
+                ],
+            },
+        ]
         self.import_errors: list[dict[str, Any]] = []
         self.pools: list[dict[str, Any]] = []
         self.bodies: list[Any] = []
@@ -106,12 +123,18 @@ class FakeAirflow(FakeServer):
             wanted = f"Bearer {self.token}"
             if not self.v2:
                 wanted = "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-            if request.headers.get("Authorization") != wanted:
+            if (given := request.headers.get("Authorization")) != wanted:
                 self.calls.append("401")
-                return _detail(401, "Not authenticated")
+                return _detail(*self.no_token) if self.v2 and given else _detail(401, "Not authenticated")
             if "dag" in request.match_info and request.match_info["dag"] != "load":
                 return _detail(404, f"The Dag with ID: `{request.match_info['dag']}` was not found")
-            return await self.guarded(call, request, handler, lambda error: _detail(400, error))
+            return await self.guarded(call, request, checked, lambda error: _detail(400, error))
+
+        async def checked(request: web.Request) -> web.Response:
+            answer: web.Response = await handler(request)
+            if self.document is not None:
+                self.violations += _violations(self.document, request, await request.read(), answer)
+            return answer
 
         return answer
 
@@ -130,13 +153,13 @@ class FakeAirflow(FakeServer):
         body = await request.json()
         self.bodies.append(body)
         if set(body) != {"is_paused"}:
-            return _detail(422, "extra fields not permitted")
+            return self._invalid("extra fields not permitted")
         self.dag["is_paused"] = body["is_paused"]
         return web.json_response(self.dag)
 
     async def _structure(self, request: web.Request) -> web.Response:
         tasks = [{"task_id": name, "retries": count} for name, count in self.retries.items()]
-        return web.json_response({"tasks": tasks, "total_entries": len(tasks)})
+        return web.json_response({"tasks": tasks} | ({"total_entries": len(tasks)} if self.v2 else {}))
 
     async def _runs(self, request: web.Request) -> web.Response:
         states = request.query.getall("state", [])
@@ -173,10 +196,11 @@ class FakeAirflow(FakeServer):
         body = await request.json()
         self.bodies.append(body)
         if self.v2 and (set(body) - TRIGGER_KEYS or "logical_date" not in body):
-            return _detail(422, "logical_date is required, other keys are not permitted")
+            return self._invalid("logical_date is required, other keys are not permitted")
         run = body["dag_run_id"]
         if run in self.runs:
-            return _detail(409, f"DAGRun with DAG ID: 'load' and DAGRun ID: '{run}' already exists")
+            said = f"DAGRun with DAG ID: 'load' and DAGRun ID: '{run}' already exists"
+            return _detail(409, {"reason": "Unique constraint violation", "message": "hidden"} if self.v2 else said)
         self.runs[run] = {"dag_run_id": run, "dag_id": "load", "state": "queued", "start_date": "2025-06-02T00:00:00Z"}
         return web.json_response(self.runs[run])
 
@@ -184,10 +208,12 @@ class FakeAirflow(FakeServer):
         body = await request.json()
         self.bodies.append(body)
         if set(body) - CLEAR_KEYS or body.get("task_ids") == []:
-            return _detail(422, "this body is not valid")
+            return self._invalid("this body is not valid")
         if body.get("only_failed", True) and body.get("only_running", False):
-            return _detail(422, "only_failed and only_running both are set to True")
+            return self._invalid("only_failed and only_running both are set to True")
         run = body["dag_run_id"]
+        if run not in self.runs:
+            return _detail(404, f"Dag Run id {run} not found in dag load")
         wanted = body.get("task_ids")
         taken = [
             one
@@ -195,14 +221,16 @@ class FakeAirflow(FakeServer):
             if (wanted is None or one["task_id"] in wanted)
             and (not body.get("only_failed", True) or one["state"] in ("failed", "upstream_failed"))
         ]
-        told = [dict(one) for one in taken]
         if not body.get("dry_run", True):
             for one in taken:
                 one["max_tries"] = one["try_number"] + int(self.retries.get(one["task_id"], 0))
                 one["state"] = None
             if taken and body.get("reset_dag_runs", True):
                 self.runs[run]["state"] = "queued"
-        return web.json_response({"task_instances": told, "total_entries": len(told)})
+        if not self.v2:  # references, and no count
+            keys = {"dag_id": "load", "dag_run_id": run, "execution_date": "2025-06-01T10:00:00+00:00"}
+            return web.json_response({"task_instances": [{"task_id": one["task_id"], **keys} for one in taken]})
+        return web.json_response({"task_instances": taken, "total_entries": len(taken)})
 
     async def _import_errors(self, request: web.Request) -> web.Response:
         page = self.import_errors[: int(request.query["limit"])]
@@ -212,12 +240,32 @@ class FakeAirflow(FakeServer):
         return web.json_response({"pools": self.pools, "total_entries": len(self.pools)})
 
     async def _health(self, request: web.Request) -> web.Response:
-        health = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}, "triggerer": None}
-        return web.json_response(health)
+        """There has never been a triggerer."""
+        health = {"metadatabase": "healthy", "scheduler": "unhealthy", "triggerer": None, "dag_processor": "healthy"}
+        return web.json_response({part: {"status": status} for part, status in health.items()})
+
+    def _invalid(self, text: str) -> web.Response:
+        return _detail(422 if self.v2 else 400, text)
 
 
-def _detail(status: int, text: str) -> web.Response:
-    return web.json_response({"detail": text}, status=status)
+def _violations(document: Document, request: web.Request, body: bytes, answer: web.Response) -> list[str]:
+    """What we sent counts only when the fake took it: tests also send what it has to refuse."""
+    said = json.loads(answer.text or "") if answer.content_type == "application/json" else answer.text
+    found = list(document.answer(request.method, request.path, answer.status, answer.content_type, said))
+    if answer.status < 400:
+        query = list(request.query.items())
+        found += document.request(request.method, request.path, query, json.loads(body) if body else None)
+    return found
+
+
+def _detail(status: int, said: Any) -> web.Response:
+    return web.json_response({"detail": said}, status=status)
+
+
+def raised(kind: str, text: str, file: str, *, is_cause: bool) -> dict[str, Any]:
+    """An exception as Airflow 3 logs it: what was raised last comes first, then what it was raised from."""
+    frames = [{"filename": file, "lineno": n, "name": "call"} for n in range(1, 31)]
+    return {"exc_type": kind, "exc_value": text, "exc_notes": [], "is_cause": is_cause, "frames": frames}
 
 
 def pool(name: str, slots: int, *, running: int = 0, queued: int = 0) -> dict[str, Any]:
@@ -231,5 +279,4 @@ def pool(name: str, slots: int, *, running: int = 0, queued: int = 0) -> dict[st
         "open_slots": slots - running - queued,
         "deferred_slots": 0,
         "include_deferred": False,
-        "team_name": None,
     }

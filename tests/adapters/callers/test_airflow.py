@@ -12,6 +12,7 @@ from remediator.adapters.callers.airflow import AirflowCaller
 from remediator.errors import CannotSee, Forbidden, NotFound, Refused, RemediatorError, Unavailable, Uncertain
 from remediator.outside import Airflow
 from tests.adapters.callers.fake_airflow import PASSWORD, USER, FakeAirflow, pool, task
+from tests.support.airflow_server import document
 from tests.support.fake_http import Fault
 
 RUN = "scheduled__2025-06-01T10:00:00+00:00"
@@ -21,7 +22,8 @@ TRIGGER = {"do": "trigger", "dag": "load", "run": "remediator__0123456789", "con
 
 @pytest.fixture(params=["v2", "v1"])
 async def server(request: pytest.FixtureRequest) -> AsyncIterator[FakeAirflow]:
-    async with FakeAirflow(v2=request.param == "v2") as fake:
+    """Where Airflow is installed, the fake is held to its document."""
+    async with FakeAirflow(v2=request.param == "v2", document=document(request.param)) as fake:
         fake.failed_run(
             RUN,
             task("extract", "success", tries=1),
@@ -29,6 +31,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[FakeAirflow]:
             task("report", "upstream_failed", tries=0, max_tries=0),
         )
         yield fake
+        assert fake.violations == []
 
 
 def settings(server: FakeAirflow, **more: Any) -> Airflow:
@@ -87,6 +90,7 @@ async def test_all_pages_of_tasks_are_read_or_none(server: FakeAirflow, caller: 
 
 @pytest.mark.parametrize("missing", ["is_paused", "tags"])
 async def test_half_an_answer_is_none(server: FakeAirflow, caller: AirflowCaller, missing: str) -> None:
+    server.document = None  # it would not answer so
     server.dag[missing] = "?"
     with pytest.raises(CannotSee):
         await caller.ask("prod", {"about": "dag", "dag": "load"})
@@ -108,6 +112,27 @@ async def test_the_log_of_the_last_try(server: FakeAirflow, caller: AirflowCalle
     assert not found["cut"]
 
 
+async def test_a_log_has_what_was_raised_with_its_cause_first(server: FakeAirflow, caller: AirflowCaller) -> None:
+    if not server.v2:
+        pytest.skip("a log of v1 is one text")
+    server.document = None  # it would not answer so
+    server.log += [None, "a line", {"error_detail": "?"}, {"event": "x", "error_detail": [None, {"frames": [7]}]}]
+    found = await caller.ask("prod", {"about": "log", "dag": "load", "run": RUN, "task": "write", "try": 1})
+    assert found["text"].splitlines() == [
+        "::group::Log message source details",
+        "2025-06-01T10:00:00Z error Task failed with exception",
+        *(f"  File client.py, line {n}, in call" for n in range(21, 31)),
+        "TimeoutError: timed out",
+        *(f"  File load.py, line {n}, in call" for n in range(21, 31)),
+        "ConnectionError: connection reset by peer",
+        "",
+        "a line",
+        "",
+        "x",
+        "None: None",
+    ]
+
+
 async def test_import_errors_and_pools(server: FakeAirflow, caller: AirflowCaller) -> None:
     trace = "\n".join(f"line {n}" for n in range(100))
     server.import_errors = [
@@ -119,7 +144,7 @@ async def test_import_errors_and_pools(server: FakeAirflow, caller: AirflowCalle
     assert found["errors"][0]["trace"].splitlines() == [f"line {n}" for n in range(80, 100)]
     server.pools = [pool("default_pool", 16, running=10, queued=6), pool("slow", -1)]
     assert await caller.ask("prod", {"about": "status"}) == {
-        "health": {"metadatabase": "healthy", "scheduler": "unhealthy"},
+        "health": {"metadatabase": "healthy", "scheduler": "unhealthy", "dag_processor": "healthy"},
         "pools": [
             {"name": "default_pool", "open": 0, "queued": 6, "running": 10, "scheduled": 0, "slots": 16},
             {"name": "slow", "open": -1, "queued": 0, "running": 0, "scheduled": 0, "slots": -1},
@@ -244,15 +269,24 @@ async def test_nothing_is_sent_without_a_way_in(server: FakeAirflow) -> None:
     assert "something-else" not in str(caught.value)
 
 
-async def test_an_old_token_is_renewed_for_a_question_and_never_used_to_send(server: FakeAirflow) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [pytest.param((401, "Token Expired"), id="run out"), pytest.param((403, "Invalid JWT token"), id="of an old key")],
+)
+async def test_an_old_token_is_renewed_for_a_question_and_never_used_to_send(
+    server: FakeAirflow, answer: tuple[int, str]
+) -> None:
     if not server.v2:
         pytest.skip("v1 has no tokens")
+    server.no_token = answer
     caller = AirflowCaller((settings(server),))
     await caller.ask("prod", {"about": "dag", "dag": "load"})
     server.token = "jwt-expired-meanwhile"
     await caller.ask("prod", {"about": "dag", "dag": "load"})
     server.token = "jwt-expired-again"
     server.calls.clear()
+    await caller.rehearse("prod", CLEAR)
+    server.token = "jwt-expired-once-more"
     await caller.send("prod", TRIGGER, key="e-1")
     await caller.close()
     assert "401" not in server.calls
