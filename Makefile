@@ -42,7 +42,9 @@ format: setup ## rewrite the code to the one format, and mend what ruff can
 	@$(PY) -m ruff check --fix-only --quiet .
 	@$(PY) -m ruff format .
 
-catalogue: setup ## docs/catalogue.md: each procedure with its playbooks and tests (ARGS=--strict: fail while one is left)
+catalogue: setup ## the lists of alerts and procedures with their playbooks and tests (ARGS=--strict: fail while one is left)
+	@$(PY) scripts/render-alerts
+	@$(PY) scripts/render-mixin-alerts
 	@$(PY) scripts/catalogue $(ARGS)
 
 lock: ## pin the dependencies of pyproject.toml in requirements/ (UPGRADE=1: take the newest)

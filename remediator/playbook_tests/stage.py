@@ -219,7 +219,8 @@ class Stage:
             return "an alert is undecided"
         if due := self._due_soon():
             return due
-        if any(waiting.quiet_since for waiting in await self.journal.waiting_reverts(10)):
+        waiting = await self.journal.waiting_reverts(10)
+        if any(one.quiet_since or one.looked_at is None for one in waiting):
             return "a temporary change is about to be taken back"
         return "messages wait to be sent" if await self.journal.outbox_pending() else ""
 
