@@ -1,7 +1,8 @@
 """`protect`: namespaces and objects that are untouchable.
 
 The namespaces (our own, kube-system, the monitoring stack, the state store) hold what a rescue needs; a playbook may
-name one object in them, but never reach one by a template. The annotation is the owner's own word, and stronger.
+name one object in them, but never reach one by a template. The annotation is the owner's own word, and stronger. What a
+drain evicts counts, what it leaves on the node (DaemonSets, static pods) does not.
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ def _one(facts: Facts, target: TargetFacts) -> Verdict:
     if "namespace" in target.view.unreadable:
         why = target.view.unreadable["namespace"]
         return cannot_see(NAME, f"whether namespace {target.ref.namespace} is protected", why)
+    evicted = {e.pod.namespace for e in target.change.effects if isinstance(e, Evict | Delete)} - {target.ref.namespace}
+    if inside := sorted((evicted & facts.protected_namespaces) - _also_in(facts, target)):
+        return denies(
+            NAME,
+            f"namespace {inside[0]} is protected, and this evicts pods of it",
+            f"the step may name it: with: {{also_in: [{inside[0]}]}}",
+            namespace=inside[0],
+        )
     namespaces = {ref.name if ref.kind == "Namespace" else ref.namespace for ref in (target.ref, target.root)}
     reached = {ref.namespace for ref in refs if ref != target.ref}
     if target.ref.kind == "Namespace" and (inside := sorted(reached & facts.protected_namespaces)):
@@ -59,3 +68,10 @@ def _one(facts: Facts, target: TargetFacts) -> Verdict:
         "a playbook may name single objects of it in target: {kind, namespace, name}",
         namespace=protected[0],
     )
+
+
+def _also_in(facts: Facts, target: TargetFacts) -> frozenset[str]:
+    """Namespaces that the step's author has spelled out. From the playbook as written: a template names nothing."""
+    steps = facts.playbook.steps
+    listed = steps[target.step].with_.get("also_in") if target.step < len(steps) else None
+    return frozenset(n for n in listed if isinstance(n, str)) if isinstance(listed, list | tuple) else frozenset()

@@ -8,6 +8,7 @@ from typing import Any
 from remediator.actions.base import Action
 from remediator.playbooks.folder import FileResult
 from remediator.playbooks.lint_alerts import matchers_of, matches_nothing, names_no_alert, overlaps, shadowed
+from remediator.playbooks.lint_checks import conditions
 from remediator.playbooks.lint_findings import Finding, Lines, Review, Severity
 from remediator.playbooks.lint_queries import queries
 from remediator.playbooks.lint_steps import (
@@ -35,6 +36,7 @@ RULES: tuple[Callable[[Review, Playbook], None], ...] = (
     pointless_report,
     ladder,
     queries,
+    conditions,
 )
 
 

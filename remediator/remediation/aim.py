@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
+from remediator.actions.base import Action
 from remediator.alerts.alert import Alert
 from remediator.alerts.labels import LabelRules
-from remediator.objects import ObjectRef
+from remediator.objects import KINDS, ObjectRef
 from remediator.playbooks.binding import bind_target, bind_targets
 from remediator.playbooks.expressions import FROM_ALERT
 from remediator.playbooks.model import LoadedPlaybook, Playbook, TargetSpec
@@ -17,7 +19,13 @@ from remediator.playbooks.projects import Project, UnknownProject, project_named
 from remediator.playbooks.templates import TemplateError, parse_template, texts
 from remediator.ports import Cluster
 from remediator.remediation.scopes import Scopes
-from remediator.remediation.targeting import TargetUnclear, resolve_from_alert, resolve_named
+from remediator.remediation.targeting import (
+    Resolved,
+    TargetUnclear,
+    resolve_from_alert,
+    resolve_named,
+    resolve_root,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +61,18 @@ class Aiming:
     """Finds targets. One instance may remember what the labels of one alert led to, for all playbooks of that alert."""
 
     def __init__(
-        self, clusters: Mapping[str, Cluster], rules: LabelRules, scopes: Scopes, projects: Sequence[Project] = ()
+        self,
+        clusters: Mapping[str, Cluster],
+        rules: LabelRules,
+        scopes: Scopes,
+        projects: Sequence[Project] = (),
+        actions: Mapping[str, Action[Any]] | None = None,
     ) -> None:
         self._clusters = clusters
         self._rules = rules
         self._scopes = scopes
         self._projects = projects
+        self._actions = actions or {}
 
     async def aim(self, loaded: LoadedPlaybook, alert: Alert | None, now: datetime, start: Start = NO_WISH) -> Aim:
         """`start` counts where there is no alert. Raises: TargetUnclear (deny; OutsideProject is one), or a ReadError
@@ -89,8 +103,19 @@ class Aiming:
                 return Aim(cluster=cluster.name, ref=bound.ref, root=bound.ref, because="the playbook names it")
         except (TemplateError, InvalidParam) as exc:
             raise TargetUnclear(str(exc)) from exc
-        found = await resolve_from_alert(self._cluster(alert.cluster), alert, self._rules)
+        cluster = self._cluster(alert.cluster)
+        found = await self._fitting(spec, cluster, await resolve_from_alert(cluster, alert, self._rules))
         return Aim(cluster=alert.cluster, ref=found.ref, root=found.root, because=found.because, alert_pod=found.pod)
+
+    async def _fitting(self, spec: Playbook, cluster: Cluster, found: Resolved) -> Resolved:
+        """A pod that an operator's object controls (an instance of a CloudNativePG cluster), or that object, where it
+        is what every step of the playbook acts on and none could act on the pod. Raises: as `resolve_root`."""
+        if found.ref.kind != "Pod" or found.root == found.ref or found.root.kind not in KINDS:
+            return found
+        acting = [self._actions[s.action].kinds for s in spec.steps if s.action in self._actions and s.target is None]
+        if not acting or not all(found.root.kind in kinds and "Pod" not in kinds for kinds in acting):
+            return found
+        return await resolve_root(cluster, found)
 
     async def _aim_without_alert(self, spec: Playbook, start: Start, now: datetime) -> Aim:
         """The playbook's own target, or, where it leaves that to alerts, the one that was named."""
@@ -99,7 +124,7 @@ class Aiming:
                 raise TargetUnclear(f"{spec.name} names its own target; leave --target out")
             return self._own_aim(spec, start, now)
         cluster = self._cluster(start.cluster or self._only_cluster())
-        found = await resolve_named(cluster, start.target)
+        found = await self._fitting(spec, cluster, await resolve_named(cluster, start.target))
         return Aim(cluster=cluster.name, ref=found.ref, root=found.root, because=found.because, alert_pod=found.pod)
 
     def _own_aim(self, spec: Playbook, start: Start, now: datetime) -> Aim:

@@ -19,7 +19,7 @@ def risk_of(plan: Plan | None) -> Risk | None:
         of=plan.before.available if plan.before else None,
         pods=sum(isinstance(effect, Evict | Delete) for step in planned for effect in step.effects),
         lasting=tuple(arrows(step.summary or step.action) for step in planned if not _has_way_back(step)),
-        unplanned=len(steps) - len(planned),
+        unplanned=sum(not step.effects and not step.resolved for step in steps),  # resolved: it has nothing to do
     )
 
 

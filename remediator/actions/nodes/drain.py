@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 from pydantic import Field
 
@@ -26,7 +27,9 @@ from remediator.actions.nodes.standing import full_name, is_primary, most_taken,
 from remediator.actions.pods import name_of, pod_has_finished
 from remediator.actions.view import ListOf, View, Wanted
 from remediator.objects import Object, controller_of, dig, ref_of, uid_of
-from remediator.playbooks.fields import Flag
+from remediator.playbooks.fields import NAME_PATTERN, Flag
+
+NamespaceName = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class DrainParams(Params):
@@ -43,6 +46,8 @@ class DrainParams(Params):
     """More pods than this, and nothing is done."""
     max_unavailable: int = Field(1, ge=1, le=10)
     """Nodes that may be out of service at once, this one included: cordoned, or not ready."""
+    also_in: tuple[NamespaceName, ...] = Field((), max_length=10)
+    """Protected namespaces whose pods are evicted as well, spelled out. Asked by the guardrail `protect`."""
     cordon: Flag = True
     """False where a step before has cordoned it: then an uncordoned node is waited for."""
 
@@ -93,8 +98,8 @@ class Drain:
             raise NotPossible(f"{copies(len(pods.refused), 'pod')} of {view.ref} cannot be moved: {said}")
         if len(pods.taken) > params.max_pods:
             raise NotPossible(f"{view.ref} has {len(pods.taken)} pods to evict, max_pods is {params.max_pods}")
-        if not pods.taken and cordoned:
-            raise NotPossible(f"{view.ref} is cordoned, and has no pod to evict")
+        if not pods.taken and cordoned:  # as `kubectl drain`, which is done at once: the steps after it go on
+            return Change(effects=(), summary=f"drain: no pod to evict{_staying(pods)}", notes=tuple(_going(pods)))
         return _change(view, pods, cordoned)
 
 
@@ -115,16 +120,19 @@ def _change(view: View, pods: Sorted, cordoned: bool) -> Change:
     effects: tuple[Effect, ...] = tuple(Evict(pod=_rule(pod)) for pod in ordered)
     if not cordoned:
         effects = (cordon_patch(view), *effects)
-    stay = f", {len(pods.left)} stay" if pods.left else ""
     return Change(
         effects=effects,
         takes=most_taken(ordered),
-        summary=f"{'' if cordoned else 'cordon and '}drain: evict {copies(len(ordered), 'pod')}{stay}",
+        summary=f"{'' if cordoned else 'cordon and '}drain: evict {copies(len(ordered), 'pod')}{_staying(pods)}",
         reduces_capacity=True,
         needs_approval="; ".join(_reasons(view, pods)),
         notes=tuple(_notes(view, pods, cordoned)),
         touches=roots_of(ordered),
     )
+
+
+def _staying(pods: Sorted) -> str:
+    return f", {len(pods.left)} stay" if pods.left else ""
 
 
 def _rule(pod: Object) -> PodRule:
@@ -149,11 +157,15 @@ def _notes(view: View, pods: Sorted, cordoned: bool) -> list[str]:
         notes.append(f"the emptyDir data of {some(lost)} is lost")
     if bare := [full_name(p) for p in pods.taken if controller_of(p) is None and not pod_has_finished(p)]:
         notes.append(f"nobody makes {some(bare)} again")
-    if going := [name for name, why in pods.left if why.startswith("going")]:
-        notes.append(f"{some(going)} {'is' if len(going) == 1 else 'are'} going away already")
+    notes += _going(pods)
     if ready_of(view.target).status != "True":
         notes.append("the node is not ready: what is evicted stays Terminating until its kubelet answers")
     return notes
+
+
+def _going(pods: Sorted) -> list[str]:
+    going = [name for name, why in pods.left if why.startswith("going")]
+    return [f"{some(going)} {'is' if len(going) == 1 else 'are'} going away already"] if going else []
 
 
 def _blocked(pods: Sequence[Object], pdbs: Sequence[Object]) -> list[str]:

@@ -11,10 +11,10 @@ from pydantic import BeforeValidator
 
 from remediator.actions.pods import name_of, pod_has_finished, pod_is_leaving, pod_is_ready
 from remediator.actions.workload import read_workload
-from remediator.objects import WORKLOADS
+from remediator.objects import WORKLOADS, Object, dig, kind_of
 from remediator.remediation.checks.base import CheckArgs, CheckContext, CheckKind, CheckTarget, Unknown, answer
 from remediator.remediation.checks.rollout import Found, cannot_start, gravest
-from remediator.remediation.checks.workload import pods_of, read_target
+from remediator.remediation.checks.workload import CNPG, HAVE_PODS, pods_of, read_target
 from remediator.remediation.samples import CheckSample
 
 NAME = "pods_ready"
@@ -36,8 +36,10 @@ class PodsReadyArgs(CheckArgs):
 
 
 async def sample(args: PodsReadyArgs, context: CheckContext) -> CheckSample:
-    """Every target must have enough. Raises: Unknown, ReadError."""
-    found = await asyncio.gather(*(_look(args, context, t) for t in context.targets))
+    """Every target must have enough. Beside what has pods, what has none is left out: a step may have backed up a claim
+    or refreshed a Secret. Raises: Unknown, ReadError."""
+    targets = [t for t in context.targets if t.ref.kind in HAVE_PODS] or context.targets
+    found = await asyncio.gather(*(_look(args, context, t) for t in targets))
     if not found:
         raise Unknown("there is no target")
     return answer(
@@ -47,7 +49,7 @@ async def sample(args: PodsReadyArgs, context: CheckContext) -> CheckSample:
 
 async def _look(args: PodsReadyArgs, context: CheckContext, target: CheckTarget) -> Found:
     obj = await read_target(context, target)
-    wanted = read_workload(obj).desired if target.ref.kind in WORKLOADS else 1
+    wanted = _wanted(obj)
     pods = [p for p in await pods_of(context.cluster, obj) if not (pod_is_leaving(p) or pod_has_finished(p))]
     ready = sum(1 for p in pods if pod_is_ready(p))
     needed = math.ceil(wanted * args.min / 100)
@@ -63,6 +65,13 @@ async def _look(args: PodsReadyArgs, context: CheckContext, target: CheckTarget)
     return Found(
         "unknown", f"{detail}; waiting for {', '.join(unready[:3]) or 'pods to be made'}", max(0, wanted - ready)
     )
+
+
+def _wanted(obj: Object) -> int:
+    kind = kind_of(obj)
+    if kind == CNPG:
+        return int(dig(obj, "spec", "instances", default=1))
+    return read_workload(obj).desired if kind in WORKLOADS else 1
 
 
 KIND = CheckKind(NAME, PodsReadyArgs, sample)

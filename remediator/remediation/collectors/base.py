@@ -15,10 +15,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from remediator.actions.pods import created_at, name_of, pod_has_finished, pod_is_leaving, pod_is_ready
-from remediator.objects import Object, controller_of, ref_of, uid_of
+from remediator.objects import Object, uid_of
 from remediator.redact import redact
 from remediator.remediation.checks.base import CheckContext
-from remediator.remediation.checks.replication import CNPG, OF_CLUSTER
 from remediator.remediation.checks.workload import pods_of, read_target, restarts_of
 
 MAX_TEXT = 16_384
@@ -87,20 +86,11 @@ async def target_objects(context: CheckContext) -> list[Object]:
     return list(await asyncio.gather(*(read_target(context, t) for t in context.targets)))
 
 
-async def _pods(context: CheckContext, obj: Object) -> tuple[Object, ...]:
-    """Also of a PostgreSQL cluster, whose instances are pods that it controls itself. Raises: Unknown, ReadError."""
-    ref = ref_of(obj)
-    if ref.kind != CNPG:
-        return await pods_of(context.cluster, obj)
-    pods = await context.cluster.list("Pod", ref.namespace, labels=f"{OF_CLUSTER}={ref.name}")
-    return tuple(pod for pod in pods.items if (controller_of(pod) or {}).get("uid") == uid_of(obj))
-
-
 async def target_pods(context: CheckContext) -> list[Object]:
     """The pods of all targets, the most troubled first: named by an alert, not ready, most restarts, newest."""
     found: dict[str, Object] = {}
     for workload in await target_objects(context):
-        for pod in await _pods(context, workload):
+        for pod in await pods_of(context.cluster, workload):
             found[uid_of(pod)] = pod
     named = {a.labels.get(label, "") for a in context.alerts for label in ("exported_pod", "pod")} - {""}
 

@@ -16,7 +16,8 @@ from remediator.objects import Object, dig, ref_of
 from remediator.playbooks.quantity import parse_quantity
 from remediator.remediation.checks.base import CheckContext
 from remediator.remediation.checks.certificate import CERTIFICATE, DAY_S
-from remediator.remediation.checks.replication import CNPG, OF_CLUSTER, judge_cnpg
+from remediator.remediation.checks.replication import judge_cnpg
+from remediator.remediation.checks.workload import CNPG, OF_CLUSTER
 from remediator.remediation.collectors.base import CollectorKind, Evidence
 from remediator.remediation.collectors.reading import (
     ScopedArgs,

@@ -245,7 +245,6 @@ def test_what_is_cordoned_already_is_not_cordoned_again(target, note):
     ("given", "target", "pods", "reason", "hold"),
     [
         pytest.param({"cordon": False}, node(), (on_node("p"),), "`cordon: false`", True, id="in its turn"),
-        pytest.param({}, node(ours=True), (), "has no pod to evict", False, id="nothing left"),
         pytest.param(
             {"max_pods": 1},
             node(),
@@ -260,6 +259,24 @@ def test_no_drain(given, target, pods, reason, hold):
     refused = refusal(Drain(), given, target, **found(*pods, target=target))
     assert reason in refused.reason
     assert refused.hold is hold
+
+
+@pytest.mark.parametrize("given", [{}, {"cordon": False}])
+def test_a_cordoned_node_without_pods_to_evict_is_drained_already(given):
+    """`kubectl drain` succeeds there as well; the steps after it go on."""
+    target = node(ours=True)
+    stay = (on_node("agent-x", **AGENT), on_node("old", leaving=True))
+    change = plan(Drain(), given, target, **found(*stay, target=target))
+    assert change.effects == ()
+    assert change.summary == "drain: no pod to evict, 2 stay"
+    assert change.notes == ("shop/old is going away already",)
+    assert (change.takes, change.reduces_capacity, change.needs_approval) == (0, False, "")
+    assert diff_lines(change, ObjectRef("Node", "", "worker-1")) == ()
+
+
+def test_an_empty_node_is_still_asked_what_forbids_a_drain():
+    nodes = (node(ours=True), node("b", cordoned=True), node("c"))
+    assert "max_unavailable is 1" in refusal(Drain(), {}, nodes[0], **found(nodes=nodes)).reason
 
 
 def test_one_node_at_a_time():
