@@ -138,6 +138,7 @@ class App:
                 interactive=bool(config.slack and config.slack.interactive),
                 console=config.external_url,
                 break_glass=config.approvals.break_glass,
+                argocd_namespace=config.gitops.argocd_namespace,
                 notes=self._incident_notes(),
                 beside=Beside(
                     kubernetes_events=config.kubernetes_events,

@@ -144,6 +144,13 @@ class Playbooks(Section):
     """Playbook name to parameter values, within the bounds that the playbook gives."""
 
 
+class GitOps(Section):
+    """Where the controllers are that own what Git says."""
+
+    argocd_namespace: str = Field("argocd", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+    """Of Applications that a tracking id names without their namespace."""
+
+
 class CalendarConfig(Section):
     """A freeze calendar: each event of this `.ics` file closes every window that names it."""
 
@@ -183,6 +190,7 @@ class Config(Section):
     tracing: TracingConfig | None = None
     outside: OutsideSettings = OutsideSettings()
     """What actions may talk to besides the Kubernetes API."""
+    gitops: GitOps = GitOps()
     playbooks: Playbooks = Playbooks()
     projects: tuple[Project, ...] = ()
     policy: Policy = Policy()

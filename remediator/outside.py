@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from remediator.alerts.regex import NotRE2, compile_regex
 from remediator.outside_aws import RdsInstance
 from remediator.outside_databases import DatabaseSettings
+from remediator.outside_forges import Forge, check_forges
 from remediator.outside_helm import HelmRelease
 from remediator.outside_patroni import PatroniCluster
 from remediator.outside_redis import RedisSentinels
@@ -134,6 +135,7 @@ class OutsideSettings(BaseModel):
     redis: tuple[RedisSentinels, ...] = ()
     rds: tuple[RdsInstance, ...] = ()
     patroni: tuple[PatroniCluster, ...] = ()
+    forges: tuple[Forge, ...] = ()
 
     @model_validator(mode="after")
     def _unique_names(self) -> Self:
@@ -141,4 +143,5 @@ class OutsideSettings(BaseModel):
             names = [one.name for one in getattr(self, kind) if hasattr(one, "name")]
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"outside.{kind}: {twice[0]!r} is there twice; give each its own name")
+        check_forges(self.forges)
         return self

@@ -147,6 +147,13 @@ class Caller(Protocol):
 Callers = Mapping[str, Mapping[str, Caller]]
 """By cluster, then by what a `Call` says in `via`."""
 
+_SECTIONS = {"sql": "outside.databases", "http": "outside.endpoints", "forge": "outside.forges"}
+
+
+def section_of(via: str) -> str:
+    """Where the configuration names what is called by `via`, for people."""
+    return "alertmanager" if via == "alertmanager" else _SECTIONS.get(via, f"outside.{via}")
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

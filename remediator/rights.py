@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from remediator.actions.delivery.argo import APPLICATION
+from remediator.actions.delivery.flux import GIT_REPOSITORY, KUSTOMIZATION
 from remediator.config import Config
 from remediator.doctor import Right
 from remediator.objects import KINDS, kind_name
-from remediator.playbooks.model import LoadedPlaybook, TargetSpec
+from remediator.playbooks.model import LoadedPlaybook, Step, TargetSpec
 from remediator.playbooks.projects import Project
 
 MANY_KINDS = 10
@@ -34,8 +36,20 @@ def needed_rights(
                 manifest = step.with_.get("manifest") if step.with_ else None
                 if manifest:  # what is made, or made to be like that, whatever it is made for
                     kind = kind_name(str(manifest.get("apiVersion", "")), str(manifest.get("kind", "")))
-                for namespace in named or [""]:
+                yield from _of_way(step)
+                for namespace in named or [""] if step.via != "pr" else ():
                     yield from _of_action(actions[step.action], kind, namespace)
+
+
+def _of_way(step: Step) -> Iterator[Right]:
+    """A change through Git reads what owns the object, in a namespace that only the object knows, and may hold it; a
+    pull request alone writes nothing here."""
+    if step.through_git:
+        for kind in (APPLICATION, KUSTOMIZATION, GIT_REPOSITORY):
+            yield _right("get", kind, "", "")
+    if step.via == "hold_and_pr":
+        for kind in (APPLICATION, KUSTOMIZATION):
+            yield _right("patch", kind, "", "")
 
 
 def _of_action(action: Any, kind: str, namespace: str) -> Iterator[Right]:

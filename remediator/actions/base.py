@@ -49,7 +49,9 @@ class Action(Protocol, Generic[P]):
     Two more members are optional. `rights: tuple[Right, ...]` is what it must be allowed, where that is more or other
     than patching its kinds. `wants(params, view) -> Mapping[str, Wanted]` names what it has to know besides the target;
     it is read before `plan` is asked and is in `view.found` under the same names. What cannot be read holds the
-    remediation: an action never sees half of it. It is asked with the params as written, before `resolve`.
+    remediation: an action never sees half of it. It is asked with the params as written, before `resolve`, and again
+    with what was found until it names nothing new, four times at most. An action of a package that only changes fields
+    which manifests may hold says `through_git = True`: steps with `via` take it.
     """
     params: type[Any]
 

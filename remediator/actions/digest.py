@@ -103,7 +103,7 @@ def described_as_data(effect: Effect) -> dict[str, Any]:
                 "object": {**_ref(effect.ref), "uid": effect.uid},
                 "via": effect.via,
                 "place": effect.place,
-                "request": effect.request,
+                "request": _said(effect),
                 "repeatable": effect.repeatable,
                 "inverse": effect.inverse,
             }
@@ -111,6 +111,15 @@ def described_as_data(effect: Effect) -> dict[str, Any]:
             return {"kind": effect.kind, "pod": _rule(effect.pod)}
         case _:
             assert_never(effect)
+
+
+def _said(call: Call) -> Mapping[str, JSON]:
+    """A pull request is bound to the text of each file that it changes (`before_sha`), not to the commit at which that
+    was read: somebody else's commit elsewhere in the repository must not take an approval away. What is sent names the
+    commit of the last plan, and the forge refuses it where one of these files has changed since."""
+    if call.via != "forge":
+        return call.request
+    return {key: value for key, value in call.request.items() if key != "head"}
 
 
 def _ref(ref: ObjectRef) -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from remediator.actions.paths import selects, value_at
 from remediator.actions.view import View
 from remediator.objects import Object, annotations_of, controller_of, dig, labels_of, ref_of
 
@@ -68,7 +69,7 @@ def git_owner(obj: Object) -> GitOwner | None:
     tracking = annotations_of(obj).get(ARGO_TRACKING, "")
     if tracking:
         app, _, tracked = tracking.partition(":")
-        if app and tracked == _tracked_name(obj):
+        if app and tracks(obj, tracked):
             return GitOwner(tool="Argo CD application", name=app)
     labels = labels_of(obj)
     if name := labels.get("kustomize.toolkit.fluxcd.io/name"):
@@ -131,19 +132,37 @@ def _group(api_version: str) -> str:
     return api_version.partition("/")[0] if "/" in api_version else ""
 
 
-def _tracked_name(obj: Object) -> str:
+def tracks(obj: Object, tracked: str) -> bool:
+    """Whether a tracking id, behind the name of its application, is about this very object."""
     ref = ref_of(obj)
-    return f"{_group(str(obj.get('apiVersion', '')))}/{obj['kind']}:{ref.namespace}/{ref.name}"
+    return tracked == f"{_group(str(obj.get('apiVersion', '')))}/{obj['kind']}:{ref.namespace}/{ref.name}"
 
 
 def _covers(fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:
-    """Whether a fieldsV1 tree holds the path, or anything below it."""
-    node: Any = fields
-    for part in path:
-        node = node.get(f"f:{part}") if isinstance(node, Mapping) else None
-        if node is None:
-            return False
-    return True
+    """Whether a fieldsV1 tree holds the path, or anything below it. A list that is owned as a whole holds its items.
+
+    Items are there by their keys, never by their number: of a number any item counts.
+    """
+    if not path:
+        return True
+    part, rest = path[0], path[1:]
+    wanted = selects(part)
+    if wanted is None and not part.isdigit():
+        inner = fields.get(f"f:{part}")
+        return isinstance(inner, Mapping) and _covers(inner, rest)
+    if not fields:
+        return True
+    items = [inner for key, inner in fields.items() if key[:2] in ("k:", "i:", "v:")]
+    if wanted is not None:
+        items = [inner for key, inner in fields.items() if key.startswith("k:") and _has(key[2:], *wanted)]
+    return any(_covers(inner, rest) for inner in items)
+
+
+def _has(keys: str, name: str, value: str) -> bool:
+    try:
+        return str(json.loads(keys).get(name)) == value
+    except (ValueError, AttributeError):
+        return False
 
 
 def _in_last_applied(text: str, path: tuple[str, ...]) -> bool:
@@ -151,4 +170,4 @@ def _in_last_applied(text: str, path: tuple[str, ...]) -> bool:
         applied = json.loads(text)
     except ValueError:
         return True
-    return dig(applied, *path) is not None
+    return value_at(applied, path) is not None

@@ -23,6 +23,7 @@ from remediator.actions.delivery.argo_rollback import ArgoRollback
 from remediator.actions.delivery.argo_sync import ArgoRefresh, ArgoSync
 from remediator.actions.delivery.external_secret import ForceSyncSecret
 from remediator.actions.delivery.flux import FluxReconcile, FluxResume, FluxSuspend
+from remediator.actions.delivery.pull_requests import GitopsPr, Promote
 from remediator.actions.failover.patroni import PatroniFailover, PatroniSwitchover
 from remediator.actions.failover.patroni_member import PatroniReload, PatroniRestart
 from remediator.actions.failover.sentinel import SentinelFailover
@@ -170,6 +171,8 @@ BUILT_IN: tuple[type[Action[Any]], ...] = (
     PatroniReload,
     RdsSnapshot,
     RdsReboot,
+    GitopsPr,
+    Promote,
 )
 """Here and not in our own entry points, so that a checkout works without installed metadata."""
 

@@ -286,6 +286,8 @@ class Facts:
     """Ladders this episode has already finished."""
     reverts: str = ""
     """The remediation whose temporary effects this one takes back; empty = it does something new."""
+    releases: bool = False
+    """It only ends a hold of drift correction, which was agreed to together with the hold."""
     between_rungs: bool = False
     """A child of a ladder: cooldown and the target's in_flight do not apply."""
     approved: bool = False

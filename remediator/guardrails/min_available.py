@@ -1,7 +1,8 @@
 """`min_available`: ready copies that must remain after the change has taken what it takes.
 
 Broken copies use up the budget, but a change that takes no healthy copy passes, however few are left: a Deployment
-below its floor loses nothing by a rolling restart (measured). The only copy is taken with a person's yes alone.
+below its floor loses nothing by a rolling restart (measured). The only copy is taken with a person's yes alone. What
+goes back to fewer copies because its alert is over is measured by those: before the alert they were all there were.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from remediator.guardrails.words import many
 from remediator.objects import WORKLOADS, dig, generation_of
 
 NAME = "min_available"
-READS = frozenset({"targets", "limits"})
+READS = frozenset({"targets", "limits", "reverts"})
 
 
 def check(facts: Facts) -> Verdict:
@@ -42,7 +43,9 @@ def _one(facts: Facts, target: TargetFacts) -> Verdict:
         # Something is taken from we do not know how many.
         return asks(NAME, facts, f"{target.view.ref} is no workload whose copies can be counted", takes=change.takes)
     workload = read_workload(target.view.target)
-    available, keep = _available(target.view, workload, change), copies_to_keep(facts.limits, workload.desired)
+    available = _available(target.view, workload, change)
+    goes_back = facts.reverts and change.direction == "down"
+    keep = copies_to_keep(facts.limits, available - change.takes if goes_back else workload.desired)
     numbers: dict[str, Any] = {"available": available, "desired": workload.desired, "takes": change.takes, "keep": keep}
     reason = (
         f"{available} of {workload.desired} ready, this takes {many(change.takes, 'ready copy', 'ready copies')}, "

@@ -128,6 +128,12 @@ OF_CHANGES = frozenset(
 """They look at what would be changed, so a playbook that only asks people is none of their business. Any other one
 without a target is: there they deny."""
 
+OF_RELEASES = frozenset(
+    module.NAME for module in (pause, store_history, plan_age, max_targets, project, protect, in_flight)
+)
+"""What may keep a hold of drift correction from being released. A hold ends on its day, whatever else goes on: that was
+agreed to, and what Git says is not ours to keep away. People can pause it."""
+
 FACTS = "facts"
 """Stands for a fact that could not be read and that no guardrail claims: it holds all the same."""
 
@@ -151,6 +157,8 @@ def _dated(guard: Guard, facts: Facts, verdict: Verdict) -> Verdict:
 
 
 def _ask(guard: Guard, facts: Facts) -> Verdict:
+    if facts.releases and guard.name not in OF_RELEASES:
+        return not_applicable(guard.name, "it only gives back to Git what was held")
     if guard.name in OF_CHANGES and facts.playbook.is_checklist and not facts.targets:
         return not_applicable(guard.name, "nothing is changed: every step is a question to people")
     for name in sorted(guard.reads & facts.unknown.keys()):

@@ -12,6 +12,8 @@ from remediator.actions.owners import git_owner, git_sets, helm_release, hpas_of
 from remediator.actions.render import dotted
 from remediator.actions.workloads.rollout_restart import RESTART_PATH
 from remediator.actions.workloads.scale import REPLICAS_PATH
+from remediator.gitops.drift import held_by, ignores, taken_from
+from remediator.gitops.owner import claim, owner_of
 from remediator.guardrails.answers import asks, cannot_see, denies, gravest_of, not_applicable, passes
 from remediator.guardrails.facts import Facts, TargetFacts
 from remediator.guardrails.verdict import Verdict
@@ -20,6 +22,11 @@ from remediator.ports import FIELD_MANAGER
 
 NAME = "ownership"
 READS = frozenset({"targets"})
+
+THROUGH_GIT = (
+    "it would be taken back: write via: pr in this step to propose it there, or via: hold_and_pr to change it live as "
+    "well, or change it there"
+)
 
 ANNOTATIONS = ("metadata", "annotations")
 """An annotation on what an operator made is how that operator is asked for something: it takes back what it set."""
@@ -66,12 +73,26 @@ def _field(facts: Facts, target: TargetFacts, obj: Object, change: FieldChange) 
             return cannot_see(NAME, f"whether {ref_of(obj)} is autoscaled", target.view.unreadable["hpas"])
         if hpas := hpas_of(target.view):
             return _owned(str(ref_of(hpas[0])), path)
-    git = git_owner(obj)
-    if git is None:
-        return passes(NAME, f"{dotted(path)} belongs to nobody else{_said(obj, path)}", field=dotted(path))
-    if git_sets(obj, path):
-        return _owned(str(git), path, "change it there; it would be taken back")
-    return passes(NAME, f"{git} tracks the object, but leaves {dotted(path)} open", field=dotted(path), owner=str(git))
+    return _in_git(facts, target, obj, change)
+
+
+def _in_git(facts: Facts, target: TargetFacts, obj: Object, change: FieldChange) -> Verdict:
+    """What stands on the object says whether Git owns the field; the owner itself, where it could be read, whether it
+    would take the change back. One that could not be read would."""
+    path, owner = change.path, owner_of(obj, target.view)
+    git = str(owner or git_owner(obj) or "")
+    field = dotted(path)
+    if not git:
+        return passes(NAME, f"{field} belongs to nobody else{_said(obj, path)}", field=field)
+    if not (git_sets(obj, path) or taken_from(owner, obj, path)):
+        return passes(NAME, f"{git} tracks the object, but leaves {field} open", field=field, owner=git)
+    if owner is not None and (why := ignores(owner, obj, change)):
+        return passes(NAME, why, field=field, owner=git)
+    if facts.playbook.steps[target.step].via != "hold_and_pr":
+        return _owned(git, path, THROUGH_GIT)
+    if owner is not None and held_by(owner, target.change):
+        return passes(NAME, f"{git} owns {field}, and is held meanwhile", field=field, owner=git)
+    return _owned(git, path, f"{claim(obj) or git} is not held: write via: pr")
 
 
 def _owned(owner: str, path: tuple[str, ...], changes: str = "act on that instead") -> Verdict:

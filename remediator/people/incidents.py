@@ -18,7 +18,7 @@ from remediator.people.pages import dedup_key
 from remediator.people.parts import decided_by, links, parts, raw
 from remediator.people.routes import News
 from remediator.people.story import Story
-from remediator.people.wording import LEFT_ALONE, QUESTIONS, TAKEN, first_line, need, wording
+from remediator.people.wording import BESIDE_ITS_END, LEFT_ALONE, QUESTIONS, TAKEN, first_line, need, wording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ _NOTED = frozenset(
     {
         *QUESTIONS,
         *("approved", "verifying", "undoing", "succeeded", "superseded", "inconclusive", "escalated"),
-        *("suggested", "denied", "rejected", "cancelled", LEFT_ALONE, TAKEN),
+        *("suggested", "denied", "rejected", "cancelled", LEFT_ALONE, TAKEN, *BESIDE_ITS_END),
     }
 )
 """States that a reader of the incident wants to know of; the steps between them are not."""

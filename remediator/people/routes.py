@@ -18,7 +18,7 @@ from remediator.people.routing import PagerRoutes as PagerRoutes
 from remediator.people.routing import Routes as Routes
 from remediator.people.routing import SlackRoutes as SlackRoutes
 from remediator.people.story import Story
-from remediator.people.wording import ASKING, REPORT, calls_somebody, wording
+from remediator.people.wording import ASKING, BESIDE_ITS_END, REPORT, calls_somebody, wording
 
 
 class News(StrEnum):
@@ -138,8 +138,9 @@ def page_key(service: str, story: Story) -> str:
 
 def page_once(service: str, story: Story) -> str:
     """A call for this reason, so that each reason rings once."""
-    question = f".{story.step}" if story.state == ASKING else ""
-    return f"{page_key(service, story)}/trigger/{story.remediation_id}/{wording(story.state).page}{question}"
+    reason = f".{story.step}" if story.state == ASKING else ""
+    reason = f".{story.state}" if story.state in BESIDE_ITS_END else reason
+    return f"{page_key(service, story)}/trigger/{story.remediation_id}/{wording(story.state).page}{reason}"
 
 
 def page_message(service: str, story: Story, event: Mapping[str, Any], *, once: str = "") -> OutboxMessage:

@@ -18,7 +18,18 @@ from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.severity import Sev, SevName, sev_of
 from remediator.people.story import Story
 from remediator.people.tickets import tickets
-from remediator.people.wording import ASKING, LEFT_ALONE, REPORT, TAKEN, PageGroup, wording
+from remediator.people.wording import (
+    ASKING,
+    HOLD_OVER,
+    HOLD_STAYS,
+    LEFT_ALONE,
+    LEFT_AS_IT_IS,
+    RELEASED,
+    REPORT,
+    TAKEN,
+    PageGroup,
+    wording,
+)
 
 ChannelId = Annotated[str, StringConstraints(pattern=r"^[CGD][A-Z0-9]{2,}$")]
 """A Slack channel's ID (at the bottom of its details); names change and cannot be used to update a message."""
@@ -49,9 +60,9 @@ _RINGS: Mapping[PagePolicy, frozenset[PageGroup]] = {
 
 Result = Literal["handled", "failed", "denied", "waits", "suggested", "works"]
 RESULTS: Mapping[str, Result] = {
-    **dict.fromkeys(("succeeded", "superseded"), "handled"),
-    **dict.fromkeys(("escalated", "inconclusive", "undoing"), "failed"),
-    **dict.fromkeys(("denied", "rejected", "cancelled", LEFT_ALONE), "denied"),
+    **dict.fromkeys(("succeeded", "superseded", RELEASED), "handled"),
+    **dict.fromkeys(("escalated", "inconclusive", "undoing", HOLD_OVER, HOLD_STAYS), "failed"),
+    **dict.fromkeys(("denied", "rejected", "cancelled", LEFT_ALONE, LEFT_AS_IT_IS), "denied"),
     **dict.fromkeys(("awaiting_approval", ASKING, "snoozed", "held"), "waits"),
     **dict.fromkeys(("suggested", REPORT), "suggested"),
     **dict.fromkeys(("approved", "acting", "waiting", "uncertain", "verifying", TAKEN), "works"),

@@ -56,11 +56,17 @@ DONE = "Done"
 """A success that was asked for: nothing was broken that could be fixed."""
 _ANSWER = "Please approve or reject. Without an answer nothing is changed and a person is asked."
 
-# Not every state is told by its own name: `telling.told_as` finds the four that are no states, and says why.
+# Not every state is told by its own name: `telling.told_as` finds those that are no states, and says why.
 ASKING = "asking"
 LEFT_ALONE = "left_alone"
 TAKEN = "taken"
 REPORT = "report"
+LEFT_AS_IT_IS = "left_as_it_is"
+RELEASED = "released"
+HOLD_OVER = "hold_over"
+HOLD_STAYS = "hold_stays"
+BESIDE_ITS_END = frozenset({LEFT_AS_IT_IS, HOLD_OVER, HOLD_STAYS})
+"""Told of a remediation that may have ended long ago, and may have called somebody for that."""
 QUESTIONS = frozenset({"awaiting_approval", ASKING})
 """Told states in which people are waited for now."""
 
@@ -163,6 +169,38 @@ WORDINGS: dict[str, Wording] = {
         title="Left alone",
         tone="note",
         need=f"Please look. {CHANGED_NOTHING} Somebody changed it after it was planned.",
+        needs_person=True,
+        loud=True,
+        page="end",
+        offers=_TAKE,
+    ),
+    # What was only to last for a time
+    RELEASED: Wording(
+        glyph="↩", title="Hold released", tone="good", need=f"{_NOBODY} From here on Git decides again what it is like."
+    ),
+    LEFT_AS_IT_IS: Wording(
+        glyph="✋",
+        title="Left as it is",
+        tone="note",
+        need="Nothing is put back by itself any more. If it should not stay like this, put it back by hand.",
+        needs_person=True,
+        offers=_TAKE,
+    ),
+    HOLD_OVER: Wording(
+        glyph="⌛",
+        title="Held for too long",
+        tone="bad",
+        need="Please look. Git takes the live change back.",
+        needs_person=True,
+        loud=True,
+        page="end",
+        offers=_TAKE,
+    ),
+    HOLD_STAYS: Wording(
+        glyph="⏸",
+        title="Hold stays",
+        tone="bad",
+        need="Please look. Until it is released Git corrects nothing there.",
         needs_person=True,
         loud=True,
         page="end",
@@ -312,7 +350,7 @@ def untouched(story: Story) -> bool:
     """Whether it stands where nothing of what it shows was done."""
     if story.state == "escalated":
         return OUTCOMES.get(story.outcome, ("", ""))[1] == CHANGED_NOTHING
-    return wording(story.state).tone in ("wait", "note") and story.state != TAKEN
+    return wording(story.state).tone in ("wait", "note") and story.state not in (TAKEN, LEFT_AS_IT_IS)
 
 
 def calls_somebody(story: Story) -> bool:

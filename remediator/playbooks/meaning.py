@@ -29,7 +29,7 @@ from remediator.playbooks.expressions import (
     check_roots,
     compile_expression,
 )
-from remediator.playbooks.model import HOW_TO_START, NOTHING_STARTS_IT, Param
+from remediator.playbooks.model import HOW_TO_START, NOTHING_STARTS_IT, THROUGH_GIT, Param
 from remediator.playbooks.params import InvalidParam, ParamValue, param_value
 from remediator.playbooks.problems import FieldPath, did_you_mean
 from remediator.playbooks.selectors import selector_problem
@@ -62,6 +62,36 @@ WITHOUT_INVERSE = frozenset(
     }
 )
 """Actions that nothing can take back: the old processes are gone, the volume has grown."""
+
+CHANGES_WHAT_GIT_SAYS = frozenset(
+    {
+        "rollback",
+        "rollout_undo",
+        "scale",
+        "set_hpa_bounds",
+        "set_image",
+        "set_resources",
+        "set_strategy",
+        "set_history_limit",
+        "set_route_weight",
+        "switch_service",
+        "suspend_cronjob",
+        "resume_cronjob",
+        "pause_rollout",
+        "resume_rollout",
+        "cnpg_scale",
+        "zalando_scale",
+        "set_pooler",
+        "label",
+        "annotate",
+        "patch",
+    }
+)
+"""Actions that only change fields which manifests may hold. One of an installed package says `through_git = True`."""
+
+
+def goes_through_git(name: str, action: object) -> bool:
+    return bool(getattr(action, "through_git", name in CHANGES_WHAT_GIT_SAYS))
 
 
 @dataclass(slots=True)
@@ -216,6 +246,15 @@ class Meaning:
             break  # a step's own target stands before the playbook's
         if step.get("revert") is not None:
             self._reverted(name, (*path, "revert"))
+        if step.get("via") in THROUGH_GIT:
+            self._through_git(name, action, (*path, "via"))
+
+    def _through_git(self, name: str, action: Action[Any], path: FieldPath) -> None:
+        """Whether what the step does can be said in Git at all."""
+        if not goes_through_git(name, action):
+            self._say(path, f"{name} changes nothing that Git says, so there is nothing to propose", "Remove it.")
+        elif self.content.get("targets") is not None:
+            self._say(path, "only a change of a single target is proposed in Git", "Write target, or remove it.")
 
     def _reverted(self, name: str, path: FieldPath) -> None:
         """Whether what the step does can be taken back later, alone, and without harm."""

@@ -181,6 +181,9 @@ class RevertSpec(Strict):
         return value
 
 
+THROUGH_GIT = ("pr", "hold_and_pr")
+
+
 class Step(Strict):
     """One step: exactly one of `action`, `wait`, `check` (a gate) or `ask` (a person confirms mid-way)."""
 
@@ -192,6 +195,9 @@ class Step(Strict):
     repeatable: Flag = False
     revert: RevertSpec | None = None
     """Its effect is only wanted while the alert lasts; None = it stays."""
+    via: Literal["live", "pr", "hold_and_pr"] = "live"
+    """The way to a field that Git owns: `pr` proposes it there and changes nothing live, `hold_and_pr` keeps the GitOps
+    controller from taking it back, changes it live, and proposes it. `live` is refused where Git owns the field."""
     wait: PositiveDuration | None = None
     check: Check | None = None
     ask: str = ""
@@ -204,13 +210,38 @@ class Step(Strict):
             found = " and ".join(given) or "none of them"
             raise complaint(f"a step is exactly one of action, wait, check or ask, got {found}", "Split or fill it.")
         of_actions = bool(self.with_ or self.target or self.verify is not None or self.repeatable or self.revert)
+        of_actions = of_actions or self.through_git
         if from_yaml(info):  # what was written counts, even where it says nothing; a stored model has all fields
-            of_actions = not self.model_fields_set.isdisjoint({"with_", "target", "verify", "repeatable", "revert"})
+            keys = {"with_", "target", "verify", "repeatable", "revert", "via"}
+            of_actions = not self.model_fields_set.isdisjoint(keys)
         if not self.action and of_actions:
             raise complaint(
-                "with, target, verify, repeatable and revert belong to an action", "Move them to an action step."
+                "with, target, verify, repeatable, revert and via belong to an action", "Move them to an action step."
             )
         return self
+
+    @model_validator(mode="after")
+    def _one_way_back(self) -> Step:
+        """What goes through Git is taken back there, and is proved only once people have merged it."""
+        if not self.through_git:
+            return self
+        if self.revert is not None:
+            raise complaint(
+                f"via: {self.via} and revert exclude each other: what Git says is taken back in Git",
+                "Remove revert, or write via: live.",
+            )
+        if self.repeatable:
+            raise complaint(f"via: {self.via} and repeatable exclude each other", "Remove repeatable.")
+        if self.via == "pr" and self.verify is not None:
+            raise complaint(
+                "via: pr changes nothing until people merge it, so verify of this step proves nothing",
+                "Write its checks in verify.checks of the playbook.",
+            )
+        return self
+
+    @property
+    def through_git(self) -> bool:
+        return self.via in THROUGH_GIT
 
 
 class ApprovalSpec(Strict):

@@ -15,8 +15,8 @@ from pydantic import BaseModel, TypeAdapter
 from remediator.actions.base import Action
 from remediator.objects import KINDS
 from remediator.playbooks.durations import format_duration
-from remediator.playbooks.meaning import ArgsModels
-from remediator.playbooks.model import PAGE_KEYS, Playbook
+from remediator.playbooks.meaning import ArgsModels, goes_through_git
+from remediator.playbooks.model import PAGE_KEYS, THROUGH_GIT, Playbook
 
 Schema = dict[str, Any]
 
@@ -79,8 +79,10 @@ def _steps(step: Schema, checks: Schema, actions: Mapping[str, Action[Any]], def
     properties["verify"] = {"type": "object", "properties": checks, "additionalProperties": False}
     properties["check"] = {"$ref": "#/$defs/Check"}
     step["oneOf"] = [{"required": [form]} for form in ("action", "wait", "check", "ask")]
-    step["dependentRequired"] = {name: ["action"] for name in ("with", "target", "verify", "repeatable")}
-    step["allOf"] = []
+    step["dependentRequired"] = {
+        name: ["action"] for name in ("with", "target", "verify", "repeatable", "revert", "via")
+    }
+    step["allOf"] = _through_git(actions)
     for name, action in sorted(actions.items()):
         arguments = _arguments(action.params, f"action.{name}", definitions, may_be_empty=False)
         then: Schema = {"properties": {"with": arguments}}
@@ -88,6 +90,16 @@ def _steps(step: Schema, checks: Schema, actions: Mapping[str, Action[Any]], def
             then["required"] = ["with"]
         condition = {"properties": {"action": {"const": name}}, "required": ["action"]}
         step["allOf"].append({"if": condition, "then": then})
+
+
+def _through_git(actions: Mapping[str, Action[Any]]) -> list[Schema]:
+    """What goes through Git is said there, taken back there, and proved after the merge."""
+    said = sorted(name for name, action in actions.items() if goes_through_git(name, action))
+    only: Schema = {"properties": {"action": {"enum": said}, "revert": False, "repeatable": {"const": False}}}
+    rules: list[Schema] = []
+    for ways, then in ((list(THROUGH_GIT), only), (["pr"], {"properties": {"verify": False}})):
+        rules.append({"if": {"properties": {"via": {"enum": ways}}, "required": ["via"]}, "then": then})
+    return rules
 
 
 def _rungs(rung: Schema) -> None:

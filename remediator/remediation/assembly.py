@@ -11,6 +11,7 @@ from typing import Any
 from remediator.actions.base import Action
 from remediator.actions.registry import load_actions
 from remediator.alerts.labels import LabelRules
+from remediator.gitops.owner import ARGOCD_NAMESPACE
 from remediator.guardrails.policy import Policy
 from remediator.people.approval_settings import BreakGlass
 from remediator.people.beside import Beside
@@ -39,6 +40,7 @@ from remediator.remediation.ladders import Ladders
 from remediator.remediation.picturing import Pictures
 from remediator.remediation.planner import Planner
 from remediator.remediation.proposing import Proposer
+from remediator.remediation.releasing import Releaser
 from remediator.remediation.reverting import Reverter
 from remediator.remediation.runner import LEASE, Runner
 from remediator.remediation.schedules import Scheduler
@@ -97,6 +99,7 @@ class Settings:
     """What is written on the pager's incidents."""
     lease: timedelta = LEASE
     break_glass: BreakGlass | None = None
+    argocd_namespace: str = ARGOCD_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,7 @@ def assemble(
     """
     found = load_actions() if actions is None else actions
     scopes = Scopes(settings.params)
-    aiming = Aiming(ports.clusters, settings.label_rules, scopes, settings.projects)
+    aiming = Aiming(ports.clusters, settings.label_rules, scopes, settings.projects, found)
     verifier = Verifier(
         clusters=ports.clusters,
         journal=ports.journal,
@@ -188,6 +191,7 @@ def assemble(
             clock=ports.clock,
             queries=ports.queries,
             callers=ports.callers,
+            argocd_namespace=settings.argocd_namespace,
         ),
         facts=facts,
         verifier=verifier,
@@ -279,7 +283,23 @@ def assemble(
         journal=ports.journal, catalog=catalog, chooser=chooser, clock=ports.clock, new_id=ids, poke=runner.poke
     )
     scheduler = Scheduler(journal=ports.journal, catalog=catalog, starter=starter, clock=ports.clock, poke=runner.poke)
-    reverter = Reverter(journal=ports.journal, chooser=chooser, verifier=verifier, clock=ports.clock, poke=runner.poke)
+    reverter = Reverter(
+        journal=ports.journal,
+        chooser=chooser,
+        verifier=verifier,
+        releaser=Releaser(
+            journal=ports.journal,
+            clusters=ports.clusters,
+            callers=ports.callers,
+            chooser=chooser,
+            tell=teller.beside,
+            clock=ports.clock,
+            poke=runner.poke,
+        ),
+        tell=teller.beside,
+        clock=ports.clock,
+        poke=runner.poke,
+    )
     return Core(
         ports=ports,
         settings=settings,

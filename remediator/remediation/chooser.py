@@ -29,6 +29,8 @@ from remediator.playbooks.catalog import (
     choose,
 )
 from remediator.playbooks.durations import format_duration
+from remediator.playbooks.expressions import FROM_ALERT
+from remediator.playbooks.gates import with_gates
 from remediator.playbooks.model import LoadedPlaybook, Mode, Playbook
 from remediator.playbooks.params import InvalidParam
 from remediator.playbooks.projects import Project
@@ -36,6 +38,7 @@ from remediator.ports import Clock, Cluster
 from remediator.remediation.aim import NO_WISH, Aim, Aiming, OutsideProject, Start
 from remediator.remediation.draft import Decision
 from remediator.remediation.events import Chosen, NoneChosen, PlanMade
+from remediator.remediation.holds import Hold, release_spec, taken_back
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.places import highest_of, place_at, place_of
 from remediator.remediation.reading import read_view
@@ -110,7 +113,9 @@ class Chooser:
         for candidate in r.candidates:
             entry = catalog.entry(candidate.playbook)
             if entry is not None and not candidate.alert_id:
-                looked[entry.name] = await self._look_without_alert(entry, start)
+                if start.params:
+                    entry = replace(entry, loaded=given_to(entry.loaded, start.params))
+                looked[entry.name] = await self._look(entry, None, start)
                 continue
             record = records.get(candidate.alert_id)
             if entry is None or record is None:
@@ -123,15 +128,23 @@ class Chooser:
                 looked[candidate.playbook] = await self._look(entry, record)
         return self.pick(r, tuple(looked.values()), gone)
 
-    async def _look(self, entry: Entry, record: AlertRecord) -> Looked:
+    async def _look(self, entry: Entry, record: AlertRecord | None, start: Start = NO_WISH) -> Looked:
+        """Without a record it was asked for by name: its matchers have no say, and neither has a condition that asks
+        about an alert. One that does not is about the target, and holds for people and schedules as well."""
         spec, now = entry.loaded.playbook, self._clock.now()
-        found = Looked(entry=entry, alert_id=record.id, alert=record.alert)
+        alert = record.alert if record is not None else None
+        found = Looked(entry=entry, alert_id=record.id if record is not None else "", alert=alert)
+        when = entry.when
+        if alert is None and when is not None and when.roots & FROM_ALERT:
+            when = None
         try:
-            aim = await self._aiming.aim(entry.loaded, record.alert, now)
+            aim = await self._aiming.aim(entry.loaded, alert, now, start)
             view: View | None = None
-            if entry.when is not None and "target" in entry.when.roots and spec.targets is None:
+            if when is not None and "target" in when.roots and spec.targets is None:
                 view = await read_view(self._clusters[aim.cluster], self._journal, aim.ref, aim.root, now)
-            contender = ask(entry, self._scopes.scope(spec, record.alert, view, now))
+            contender = Contender(entry=entry, holds=True)
+            if alert is not None or when is not None:
+                contender = ask(entry, self._scopes.scope(spec, alert, view, now))
         except OutsideProject as exc:
             return replace(found, unclear=str(exc), objector="project")
         except TargetUnclear as exc:
@@ -143,21 +156,6 @@ class Chooser:
         except ReadError as exc:
             return replace(found, unseen=str(exc))
         return replace(found, aim=aim, contender=contender)
-
-    async def _look_without_alert(self, entry: Entry, start: Start) -> Looked:
-        """It was asked for by name, so its matchers and its `when`, which are about alerts, have no say."""
-        if start.params:
-            entry = replace(entry, loaded=given_to(entry.loaded, start.params))
-        found = Looked(entry=entry, alert_id="", alert=None)
-        try:
-            aim = await self._aiming.aim(entry.loaded, None, self._clock.now(), start)
-        except OutsideProject as exc:
-            return replace(found, unclear=str(exc), objector="project")
-        except TargetUnclear as exc:
-            return replace(found, unclear=str(exc))
-        except ReadError as exc:
-            return replace(found, unseen=str(exc))
-        return replace(found, aim=aim, contender=Contender(entry=entry, holds=True))
 
     def pick(self, r: Remediation, looked: Sequence[Looked], gone: Sequence[str]) -> Chosen | NoneChosen | PlanMade:
         """Pure: highest priority wins, a tie denies, and what cannot be seen holds if it could have won."""
@@ -211,7 +209,8 @@ class Chooser:
         )
 
     def _with_quorum(self, spec: Playbook, place: Place) -> Playbook:
-        """The playbook with as many approvers as the operator wants at least."""
+        """The playbook as it is run, with as many approvers as the operator wants at least."""
+        spec = with_gates(spec)
         found = (self._actions.get(step.action) for step in spec.steps)
         data = any(getattr(action, "changes_data", False) for action in found)
         quorum = quorum_in_force(spec, self._policy, place, data=data)
@@ -243,7 +242,8 @@ class Chooser:
         place = replace(place_of(parent, self._projects), highest=highest_of(loaded.project, self._projects))
         spec = self._with_quorum(loaded.playbook, place)
         return replace(
-            self._following(parent, loaded, spec, place, now),
+            self._following(parent, spec, loaded.hash, now),
+            mode=self._mode(spec, place),
             alert_pod=parent.alert_pod,
             environment=parent.environment,
             requester=parent.requester,
@@ -254,9 +254,7 @@ class Chooser:
             reason=f"next rung after {parent.id} ({parent.playbook}, {parent.outcome.value})",
         )
 
-    def _following(
-        self, parent: Remediation, loaded: LoadedPlaybook, spec: Playbook, place: Place, now: datetime
-    ) -> Remediation:
+    def _following(self, parent: Remediation, spec: Playbook, playbook_hash: str, now: datetime) -> Remediation:
         """What begins because another one has ended: about the same target and alerts, with a playbook of its own."""
         return Remediation(
             id=self._new_id(),
@@ -273,9 +271,8 @@ class Chooser:
             alerts=parent.alerts,
             severity=parent.severity,
             spec=spec,
-            playbook_hash=loaded.hash,
-            project=loaded.project,
-            mode=self._mode(spec, place),
+            playbook_hash=playbook_hash,
+            project=parent.project,
         )
 
     def take_back(self, parent: Remediation, left: Temporary, now: datetime) -> Remediation | None:
@@ -296,12 +293,32 @@ class Chooser:
         environment = self._policy.environment_at(place)
         cause = f"revert of {parent.id}: its alerts have been quiet for {format_duration(left.after_quiet)}"
         return replace(
-            self._following(parent, loaded, spec, place, now),
+            self._following(parent, spec, loaded.hash, now),
+            mode=self._mode(spec, place),
             environment=environment.name if environment else "",
             cause=cause,
             reverts=parent.id,
             takes_back=left.takes_back,
             chain=(loaded.playbook.name,),
+            reason=cause,
+        )
+
+    def release(self, parent: Remediation, hold: Hold, why: str, now: datetime) -> Remediation:
+        """What ends a hold of `parent`. It was agreed to together with the hold: neither the playbook's mode nor what
+        has become of the playbook since can leave Git held."""
+        assert parent.spec is not None
+        cause = f"release of the hold of {parent.id}: {why}"
+        return replace(
+            self._following(parent, release_spec(parent.spec, hold), parent.playbook_hash, now),
+            target=hold.patch.ref,
+            because=f"{parent.id} held it",
+            environment=parent.environment,
+            mode=Mode.AUTO.value,
+            cause=cause,
+            reverts=parent.id,
+            releases=hold.effect_id,
+            takes_back=(taken_back(hold),),
+            chain=(parent.playbook,),
             reason=cause,
         )
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from remediator.actions.change import Inverse
+from remediator.gitops.taken_back import TAKEN_BACK
 from remediator.guardrails import storm
 from remediator.guardrails.verdict import Answer, gravest
 from remediator.playbooks.model import Check, Playbook, Step, Verify
@@ -178,7 +179,15 @@ def more_undo(d: Draft) -> bool:
 def can_be_undone(d: Draft) -> bool:
     """Something was done that has an inverse, it made things worse, and the playbook does not forbid it."""
     spec = d.r.spec
+    if taken_back_by_owner(d):
+        return False  # nothing of it is left, and the present is as Git says
     return spec is not None and spec.undo.after == "failed" and bool(undo_of(d.r)[0]) and _worse(d)
+
+
+def taken_back_by_owner(d: Draft) -> str:
+    """What a GitOps controller has undone of it, for people; empty = nothing that was seen."""
+    sample = getattr(d.event, "sample", None)
+    return str(sample.facts.get(TAKEN_BACK, "")) if sample is not None else ""
 
 
 def undo_of(r: Remediation) -> tuple[tuple[Inverse, ...], str]:

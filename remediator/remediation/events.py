@@ -196,6 +196,8 @@ class GateSampled:
     answer: Literal["good", "bad", "unknown"]
     detail: str
     worse: bool = False
+    retry_after: timedelta | None = None
+    """Of what answers slowly, or counts who asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,9 @@ from remediator.remediation.collectors import (
     backups,
     crash,
     events,
+    export,
     graph,
+    helm,
     history,
     jvm,
     logs,
@@ -74,6 +76,8 @@ COLLECTORS: Mapping[str, CollectorKind[Any]] = {
         security.KIND,
         *own.KINDS_OF_EVIDENCE,
         snapshot.KIND,
+        export.KIND,
+        helm.KIND,
     )
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -54,6 +54,15 @@ JOURNALED = (
     *("alerts", "runs", "pauses", "arrivals", "storm"),
     *("outcomes", "ladders", "known_workloads", "unknown_marker"),
 )
+
+UNBOUNDED: Mapping[str, Any] = {
+    "windows": (),
+    "blockers": (),
+    "overload": "",
+    **dict.fromkeys(("in_flight_playbook", "in_flight_cluster", "in_flight_everywhere"), 1_000_000),
+    **dict.fromkeys(("rate_target", "rate_playbook", "rate_namespace", "rate_cluster"), 1_000_000),
+}
+"""Limits that do not keep a hold from being released. One at a time on a target stays one."""
 
 Reach = Callable[[], Awaitable[tuple[Channel, ...]]]
 
@@ -145,6 +154,7 @@ class FactReader:
             action_disruptive=disruptive,
             planned_at=now,
             reverts=r.reverts,
+            releases=bool(r.releases),
             between_rungs=bool(r.parent),
             approved=r.state is State.APPROVED or r.agreed,
             started=bool(r.done),
@@ -174,6 +184,7 @@ class FactReader:
             alerts=tuple(_alert(a) for a in records),
             targets=(),
             action="",
+            releases=bool(r.releases),
             silences=silences,
             unknown=notes.unknown,
             seen=notes.seen,
@@ -182,7 +193,8 @@ class FactReader:
     def limits(self, r: Remediation) -> EffectiveLimits:
         """The numbers in force for it, also for what it reserves."""
         assert r.spec is not None
-        return limits_in_force(r.spec, self._policy, place_of(r, self._projects))
+        limits = limits_in_force(r.spec, self._policy, place_of(r, self._projects))
+        return replace(limits, **UNBOUNDED) if r.releases else limits
 
     def _environments(
         self, r: Remediation, proposals: Sequence[Proposal], records: Sequence[AlertRecord]

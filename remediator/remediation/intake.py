@@ -47,6 +47,11 @@ class _Lead:
     gather: timedelta
 
 
+def _takes_more(r: Remediation) -> bool:
+    """What takes back what was done for an alert is no help for one that fires now."""
+    return r.state in JOINABLE and not r.reverts
+
+
 async def _tell_nobody(decision: Decision) -> Sequence[OutboxMessage]:
     return ()
 
@@ -147,7 +152,7 @@ class Intake:
             running = await self._journal.unfinished(lead.cluster, lead.root)
             names = {c.playbook for c in lead.candidates}
             host = next(
-                (r for r in running if r.state in JOINABLE and (r.spec is None or r.playbook in names)),
+                (r for r in running if _takes_more(r) and (r.spec is None or r.playbook in names)),
                 None,
             )
             try:

@@ -213,6 +213,19 @@ class WaitingRevert:
     looked_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingHold:
+    """A hold of drift correction that nobody has ended yet: the effect that took it, and when."""
+
+    effect_id: str
+    remediation_id: str
+    at: datetime
+    told_at: datetime | None = None
+    """When people were told that it has lasted for too long."""
+    release_id: str = ""
+    """The newest remediation that was to end it."""
+
+
 class StaleRemediation(Exception):
     """Somebody else moved this remediation (another version or epoch): drop what you were about to do and read it
     again."""
@@ -314,10 +327,34 @@ class Journal(Protocol):
         ...
 
     async def settle_revert(
-        self, remediation_id: str, now: datetime, *, revert: Remediation | None = None, detail: str = ""
+        self,
+        remediation_id: str,
+        now: datetime,
+        *,
+        revert: Remediation | None = None,
+        detail: str = "",
+        messages: Sequence[OutboxMessage] = (),
     ) -> Remediation | None:
-        """It is dealt with: by opening this remediation in the same transaction, or by none, and `detail` says why.
-        None where nothing was opened, also because somebody else was faster."""
+        """It is dealt with: by opening this remediation in the same transaction, or by none, and `detail` and
+        `messages` say why. None where nothing was opened, also because somebody else was faster: then nothing is told.
+        """
+        ...
+
+    # Holds ----------------------------------------------------------------------------------------------------------
+    async def waiting_holds(self, limit: int) -> tuple[WaitingHold, ...]:
+        """Not settled, oldest first. One begins with the commit that records its effect as done."""
+        ...
+
+    async def release_hold(self, hold: WaitingHold, release: Remediation, now: datetime) -> Remediation | None:
+        """Open what is to end it. None where it is settled by now, or somebody else has begun another release."""
+        ...
+
+    async def told_of_hold(self, effect_id: str, now: datetime, messages: Sequence[OutboxMessage]) -> bool:
+        """Once in its life these messages go out; False where that has happened."""
+        ...
+
+    async def settle_hold(self, effect_id: str, now: datetime, detail: str) -> None:
+        """It is dealt with; `detail` says how."""
         ...
 
     async def join(self, decision: Decision, now: datetime, messages: Sequence[OutboxMessage] = ()) -> None:

@@ -8,12 +8,14 @@ from datetime import timedelta
 
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.people.severity import SHIPPED, Sev, gravest_of
+from remediator.playbooks.gates import gate_lasts
 from remediator.remediation.conditions import (
     CONFLICT_WINDOW,
     judged,
     said_by,
     step_of,
     storm_over,
+    taken_back_by_owner,
     told_by_its_storm,
     told_to_wait,
     undo_of,
@@ -290,7 +292,7 @@ def _enter_step(d: Draft, index: int) -> None:
     if step.wait is not None:
         d.set(waiting_for="timer", due=d.now + step.wait, deadline=d.now + step.wait + timedelta(minutes=1))
     elif step.check is not None:
-        d.set(waiting_for="gate", deadline=d.now + spec.verify.timeout)
+        d.set(waiting_for="gate", deadline=d.now + gate_lasts(step.check, spec.verify))
     elif step.ask:
         # The question is a proposal of its own: who agreed to the plan has not answered it.
         expires = d.now + spec.approval.expires
@@ -503,7 +505,8 @@ def end(outcome: StepOutcome) -> Callable[[Draft], None]:
             judgement = judged(d)
             d.set(samples=(*d.r.samples, e.sample)[-SAMPLES_KEPT:])
             if not d.r.undoing:
-                d.set(reason=judgement.summary)
+                undone = taken_back_by_owner(d)
+                d.set(reason=f"undone by its owner: {undone}. {judgement.summary}" if undone else judgement.summary)
         elif getattr(e, "detail", ""):
             d.set(reason=e.detail)
         elif getattr(e, "explanation", ""):

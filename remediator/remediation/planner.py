@@ -30,6 +30,7 @@ from remediator.actions.render import generated_id, render, resolved
 from remediator.actions.view import View
 from remediator.actions.workload import template_hash
 from remediator.errors import Conflict, EffectError, NotFound, ReadError, Refused, TargetGone, Unavailable
+from remediator.gitops import via
 from remediator.guardrails import silenced
 from remediator.guardrails.explain import explain
 from remediator.guardrails.order import ORDER, evaluate
@@ -37,7 +38,7 @@ from remediator.guardrails.verdict import Answer, Verdict
 from remediator.objects import WORKLOADS, Object, ObjectRef, ref_of, uid_of
 from remediator.playbooks.durations import format_duration
 from remediator.playbooks.model import Mode, Playbook
-from remediator.ports import Callers, Clock, Cluster
+from remediator.ports import Callers, Clock, Cluster, section_of
 from remediator.remediation.conditions import final_verify
 from remediator.remediation.events import PlanMade, StepPlanned
 from remediator.remediation.fact_reading import FactReader
@@ -235,7 +236,8 @@ class Planner:
     async def _dry_call(self, r: Remediation, effect: Call) -> str | Verdict:
         caller = self._callers.get(r.cluster, {}).get(effect.via)
         if caller is None:
-            return denied("dry_run", f"nothing is configured that can be called by {effect.via} (outside.{effect.via})")
+            where = section_of(effect.via)
+            return denied("dry_run", f"nothing is configured that can be called by {effect.via} ({where})")
         try:
             return await caller.rehearse(effect.place, effect.request)
         except Refused as exc:
@@ -329,10 +331,15 @@ def _rest(effects: tuple[Effect, ...], planned: PlannedStep) -> Change:
     """What is left of a change, when the action itself has nothing more to propose. An eviction may take one copy."""
     takes = (
         planned.takes
-        if any(not isinstance(e, Evict | Delete) for e in effects)
+        if any(not isinstance(e, Evict | Delete) and not _only_says_it_in_git(e) for e in effects)
         else int(any(e.kind == "evict" for e in effects))
     )
     return Change(effects=effects, takes=takes, summary=planned.summary, direction=planned.direction)
+
+
+def _only_says_it_in_git(effect: Effect) -> bool:
+    """A pull request about what is done already takes nothing more."""
+    return isinstance(effect, Call) and effect.via == via.VIA
 
 
 def _unmet(verdicts: Sequence[Verdict]) -> str:
@@ -383,7 +390,7 @@ def _undo_text(spec: Playbook, proposals: Sequence[Proposal]) -> str:
     if spec.undo.after == "never":
         return "nothing is undone: the playbook says never"
     able = [p.change.summary for p in proposals if any(e.undoable for e in p.change.effects)]
-    unable = [p.change.summary for p in proposals if p.change.summary not in able]
+    unable = [p.change.summary for p in proposals if p.change.effects and p.change.summary not in able]
     parts = []
     if able:
         parts.append(f"taken back if it makes things worse: {'; '.join(able)}")

@@ -11,6 +11,9 @@ from remediator.actions.base import Action
 from remediator.actions.change import Change, NotPossible
 from remediator.actions.view import View, Wanted
 from remediator.errors import NotFound, ReadError
+from remediator.gitops import via
+from remediator.gitops.owner import ARGOCD_NAMESPACE, claim
+from remediator.gitops.wording import Evidence
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.objects import ObjectRef, ref_of
 from remediator.playbooks.binding import bind_args, bind_target, bind_targets
@@ -24,6 +27,9 @@ from remediator.remediation.scopes import Scopes
 from remediator.remediation.state import Remediation
 from remediator.remediation.temporary import put_back, wanted_of
 from remediator.remediation.wanting import read_wanted
+
+MOST_ROUNDS = 4
+"""How often it is asked what else has to be known: an owner, what that follows, the files there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +92,9 @@ class Proposer:
         clock: Clock,
         queries: Queries | None = None,
         callers: Callers | None = None,
+        argocd_namespace: str = ARGOCD_NAMESPACE,
     ) -> None:
+        self._argocd_namespace = argocd_namespace
         self._clusters = clusters
         self._queries = queries
         self._callers = callers or {}
@@ -129,17 +137,21 @@ class Proposer:
         self, r: Remediation, spec: Playbook, views: Views, records: Sequence[AlertRecord], only_step: int | None
     ) -> dict[int, tuple[View, ...]]:
         """What the actions want to know besides, by step. Arguments that cannot be bound are `one`'s to report."""
-        asking = [
-            i
-            for i, step in enumerate(spec.steps)
-            if only_step in (None, i) and (r.takes_back or hasattr(self.action(step.action), "wants"))
-        ]
+        asking = [i for i, step in enumerate(spec.steps) if only_step in (None, i) and self.action(step.action)]
         cluster, callers = self._clusters[r.cluster], self._callers.get(r.cluster, {})
 
         async def read(index: int, view: View) -> View:
-            wanted = self._wanted(r, spec, index, view, records)
-            found, unreadable = await read_wanted(wanted, cluster, self._queries, callers)
-            return replace(view, found=found, unreadable={**view.unreadable, **unreadable})
+            """In rounds, since what was found may name what else there is; what is missing is `one`'s to report."""
+            asked: set[str] = set()
+            for _ in range(MOST_ROUNDS):
+                wanted = self._wanted(r, spec, index, view, records)
+                new = {name: want for name, want in wanted.items() if name not in asked}
+                if not new:
+                    break
+                asked |= new.keys()
+                found, unreadable = await read_wanted(new, cluster, self._queries, callers)
+                view = replace(view, found={**view.found, **found}, unreadable={**view.unreadable, **unreadable})
+            return view
 
         enriched = await asyncio.gather(*(asyncio.gather(*(read(i, v) for v in views.of(i))) for i in asking))
         return {i: tuple(seen) for i, seen in zip(asking, enriched, strict=True)}
@@ -147,16 +159,51 @@ class Proposer:
     def _wanted(
         self, r: Remediation, spec: Playbook, index: int, view: View, records: Sequence[AlertRecord]
     ) -> Mapping[str, Wanted]:
-        if r.takes_back:
-            return wanted_of(r.takes_back[index])
-        action = self.action(spec.steps[index].action)
+        """By the action, and, once that is there, by the way that its change has to go."""
+        step = spec.steps[index]
+        action = self.action(step.action)
         if action is None or view.ref.kind not in action.kinds:
-            return {}
+            return wanted_of(r.takes_back[index]) if r.takes_back else {}
         try:
-            wants: Mapping[str, Wanted] = action.wants(self._bound(r, spec, index, view, records), view)  # type: ignore[attr-defined]
+            wants = self._wanted_by_action(r, spec, index, view, records)
         except (TemplateError, InvalidParam, NotPossible):
             return {}
+        seen = wants.keys() <= view.found.keys() and action.needs.isdisjoint(view.unreadable)
+        if not seen or not any(claim(obj, self._argocd_namespace) for obj in view.objects()):
+            return wants
+        try:
+            change = self._planned(r, spec, index, view, records)[1]
+        except (TemplateError, InvalidParam, NotPossible):
+            return wants
+        way = "live" if r.takes_back else step.via
+        return {**wants, **via.wants(change, view, way, self._argocd_namespace)}
+
+    def _wanted_by_action(
+        self, r: Remediation, spec: Playbook, index: int, view: View, records: Sequence[AlertRecord]
+    ) -> Mapping[str, Wanted]:
+        """Raises: TemplateError, InvalidParam, NotPossible."""
+        if r.takes_back:
+            return wanted_of(r.takes_back[index])
+        action = self._actions[spec.steps[index].action]
+        if not hasattr(action, "wants"):
+            return {}
+        wants: Mapping[str, Wanted] = action.wants(self._bound(r, spec, index, view, records), view)
         return wants
+
+    def _planned(
+        self, r: Remediation, spec: Playbook, index: int, view: View, records: Sequence[AlertRecord]
+    ) -> tuple[Mapping[str, Any], Change]:
+        """The resolved params, and what the action itself would do.
+
+        Raises: NotPossible, TemplateError, InvalidParam.
+        """
+        if r.takes_back:
+            return {"reverts": r.reverts}, put_back(r.takes_back[index], view, r.reverts)
+        action = self._actions[spec.steps[index].action]
+        params = self._bound(r, spec, index, view, records)
+        known = r.plan.steps[index].resolved.get(view.ref.key) if r.plan and (r.done or r.consents) else None
+        params = action.resolve(params, view) if known is None else action.params.model_validate(known)
+        return params.model_dump(mode="json"), action.plan(params, view)
 
     def _bound(self, r: Remediation, spec: Playbook, index: int, view: View, records: Sequence[AlertRecord]) -> Any:
         """The params as written. Raises: TemplateError, InvalidParam."""
@@ -228,20 +275,22 @@ class Proposer:
             raise NotPossible(f"action {step.action} is not installed")
         if view.ref.kind not in action.kinds:
             raise NotPossible(f"{step.action} cannot act on a {view.ref.kind}")
-        if r.takes_back:
-            self._refuse_unseen(action, view, wanted_of(r.takes_back[index]))
-            change = put_back(r.takes_back[index], view, r.reverts)
-            return Proposal(step=index, action=action, view=view, params={"reverts": r.reverts}, change=change)
         try:
-            params = self._bound(r, spec, index, view, records)
-            wanted = action.wants(params, view) if hasattr(action, "wants") else {}
-            self._refuse_unseen(action, view, wanted)
-            known = r.plan.steps[index].resolved.get(view.ref.key) if r.plan and (r.done or r.consents) else None
-            params = action.resolve(params, view) if known is None else action.params.model_validate(known)
+            self._refuse_unseen(action, view, self._wanted_by_action(r, spec, index, view, records))
+            params, change = self._planned(r, spec, index, view, records)
         except (TemplateError, InvalidParam) as exc:
             raise NoProposal(denied("template", f"step {index + 1} ({step.action}): {exc}")) from exc
-        change = action.plan(params, view)
-        return Proposal(step=index, action=action, view=view, params=params.model_dump(mode="json"), change=change)
+        if step.through_git and not r.takes_back:
+            self._refuse_unseen(action, view, via.wants(change, view, step.via, self._argocd_namespace))
+            change = via.through_git(
+                change,
+                view,
+                step.via,
+                _evidence(r, spec, records),
+                begun=any(done.step == index for done in r.done),
+                argocd_namespace=self._argocd_namespace,
+            )
+        return Proposal(step=index, action=action, view=view, params=params, change=change)
 
     def _refuse_unseen(self, action: Action[Any], view: View, wanted: Mapping[str, Wanted]) -> None:
         """Raises: NoProposal when anything that the action looks at could not be read."""
@@ -250,3 +299,9 @@ class Proposer:
         missing += [f"{p}: it was not read" for p in sorted(wanted) if p not in view.found and p not in view.unreadable]
         if missing:
             raise NoProposal(not_seen("target", "; ".join(missing)))
+
+
+def _evidence(r: Remediation, spec: Playbook, records: Sequence[AlertRecord]) -> Evidence:
+    """Of the alert that began it alone: others may join at any time, and that must not change what people agreed to."""
+    alert = records[0].alert.labels.get("alertname", "") if records else r.cause
+    return Evidence(remediation=r.id, playbook=spec.name, alert=alert, because=r.because)

@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from remediator.people.wording import LEFT_AS_IT_IS
 from remediator.ports import Clock
 from remediator.remediation.chooser import Chooser
 from remediator.remediation.journal import Journal, WaitingRevert
+from remediator.remediation.releasing import Releaser, Tell
 from remediator.remediation.state import Remediation
 from remediator.remediation.temporary import Temporary, temporary
 from remediator.remediation.verifier import Verifier
@@ -30,19 +32,30 @@ GIVEN_UP_AFTER = timedelta(days=30)
 
 
 class Reverter:
-    """One per process. `poke` wakes the runner."""
+    """One per process. `poke` wakes the runner. The releaser looks at holds in the same turn."""
 
     def __init__(
-        self, *, journal: Journal, chooser: Chooser, verifier: Verifier, clock: Clock, poke: Callable[[], None]
+        self,
+        *,
+        journal: Journal,
+        chooser: Chooser,
+        verifier: Verifier,
+        releaser: Releaser,
+        tell: Tell,
+        clock: Clock,
+        poke: Callable[[], None],
     ) -> None:
         self._journal = journal
         self._chooser = chooser
         self._verifier = verifier
+        self._releaser = releaser
+        self._tell = tell
         self._clock = clock
         self._poke = poke
 
     async def turn(self) -> float:
         """Look at all that waits. Returns the seconds to the next look. Raises: JournalUnavailable."""
+        await self._releaser.turn()
         for waiting in await self._journal.waiting_reverts(AT_ONCE):
             await self._look(waiting)
         return EVERY.total_seconds()
@@ -55,7 +68,7 @@ class Reverter:
             await self._drop(waiting, now, "its record is gone")
             return
         if now - waiting.at > GIVEN_UP_AFTER:
-            await self._drop(waiting, now, "its alerts have not been quiet for long enough within 30 days")
+            await self._drop(waiting, now, "its alerts have not been quiet for long enough within 30 days", parent)
             return
         quiet_since = await self._quiet_since(parent, waiting, now)
         if quiet_since is None or now - quiet_since < left.after_quiet or await self._busy(parent):
@@ -66,7 +79,8 @@ class Reverter:
     async def _begin(self, parent: Remediation, left: Temporary, waiting: WaitingRevert, now: datetime) -> None:
         revert = self._chooser.take_back(parent, left, now)
         if revert is None:
-            await self._drop(waiting, now, f"playbook {parent.playbook} is not in force any more for this target")
+            why = f"playbook {parent.playbook}, which would put it back, is not in force any more for this target"
+            await self._drop(waiting, now, why, parent)
             return
         opened = await self._journal.settle_revert(parent.id, now, revert=revert)
         if opened is not None:
@@ -91,6 +105,9 @@ class Reverter:
         """Something else is under way there: that comes first."""
         return parent.root is not None and bool(await self._journal.unfinished(parent.cluster, parent.root))
 
-    async def _drop(self, waiting: WaitingRevert, now: datetime, why: str) -> None:
-        await self._journal.settle_revert(waiting.remediation_id, now, detail=why)
+    async def _drop(self, waiting: WaitingRevert, now: datetime, why: str, parent: Remediation | None = None) -> None:
+        """Whoever was told of the change is told that it stays."""
+        said = f"It was to last only as long as its alerts, and stays: {why}."
+        messages = await self._tell(parent, LEFT_AS_IT_IS, said) if parent is not None else ()
+        await self._journal.settle_revert(waiting.remediation_id, now, detail=why, messages=messages)
         log.warning("revert_dropped", reverts=waiting.remediation_id, reason=why)

@@ -431,7 +431,8 @@ class Runner:
         silenced = await self._planner.silenced(r)
         if silenced.answer.rank >= Answer.SUGGEST.rank:
             return Acted(effect_id=r.effect_id, answer="paused", detail=explain((silenced,), subject=subject_of(r)))
-        held = None if r.undoing or storm.goes_on(r.verdicts) else await self._storms.holds(r.cluster)
+        goes_on = r.undoing or r.releases or storm.goes_on(r.verdicts)
+        held = None if goes_on else await self._storms.holds(r.cluster)
         if held is None:
             return None
         return Acted(effect_id=r.effect_id, answer="hold", detail=explain((held,), subject=subject_of(r)))

@@ -197,6 +197,8 @@ class TakeBack:
 
     patches: tuple[Patch, ...]
     goes: Direction = ""
+    says: str = ""
+    """What that changes, for people; empty = each field from what it is to what it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +240,8 @@ class Remediation:
     """Why it began without an alert, for people: who asked for it and why, or for when it was scheduled."""
     reverts: str = ""
     """The remediation whose temporary effects it takes back; empty = it is none of these."""
+    releases: str = ""
+    """The effect that holds drift correction, which it ends; empty = it is no release."""
     takes_back: tuple[TakeBack, ...] = ()
     plan: Plan | None = None
     verdicts: tuple[Verdict, ...] = ()

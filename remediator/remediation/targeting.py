@@ -9,7 +9,7 @@ cannot see (timeouts, missing permission) stays a `ReadError`, which holds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from remediator.alerts.alert import Alert
@@ -45,13 +45,15 @@ class Resolved:
     """The one object an alert is about.
 
     `root` is the topmost controller (for an autoscaler: of what it scales), the key of locks and episodes; it may be
-    of a kind that we do not know. `pod` is the pod that the alert names, where it still exists. `because` says for
-    people which label chose the target. `snapshot` is the target as it was just read.
+    of a kind that we do not know. `root_uid` is its uid, as what it controls says. `pod` is the pod that the alert
+    names, where it still exists. `because` says for people which label chose the target. `snapshot` is the target as it
+    was just read.
     """
 
     ref: ObjectRef
     root: ObjectRef
     uid: str
+    root_uid: str = ""
     pod: str = ""
     because: str
     snapshot: Object = field(repr=False, compare=False)
@@ -79,6 +81,7 @@ async def resolve_from_alert(cluster: Cluster, alert: Alert, rules: LabelRules) 
         ref=answer.target.ref,
         root=answer.chain[-1].ref,
         uid=answer.target.uid,
+        root_uid=answer.chain[-1].uid,
         pod=pod,
         because="; ".join(notes),
         snapshot=answer.target.snapshot,
@@ -103,10 +106,28 @@ async def resolve_named(cluster: Cluster, ref: ObjectRef) -> Resolved:
         ref=target.ref,
         root=chain[-1].ref,
         uid=target.uid,
+        root_uid=chain[-1].uid,
         pod=ref.name if ref.kind == "Pod" else "",
         because=f"{ref} was named{_owners(chain)}",
         snapshot=target.snapshot,
     )
+
+
+async def resolve_root(cluster: Cluster, found: Resolved) -> Resolved:
+    """The same with the topmost controller as what is acted on, read and checked by uid.
+
+    Raises: TargetUnclear (deny); Forbidden or CannotSee (hold).
+    """
+    try:
+        root = await cluster.get(found.root)
+    except NotFound as exc:
+        raise TargetUnclear(f"{found.ref} is controlled by {found.root}, which is gone; it is being deleted") from exc
+    if uid_of(root) != found.root_uid:
+        raise TargetUnclear(
+            f"{found.ref} belongs to an older {found.root} (uid {found.root_uid}) that was deleted since"
+        )
+    because = f"{found.because}; the steps act on {found.root}"
+    return replace(found, ref=found.root, uid=uid_of(root), because=because, snapshot=root)
 
 
 def _readable(reading: Reading) -> Sequence[Hint]:

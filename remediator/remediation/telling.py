@@ -17,7 +17,17 @@ from remediator.people.leads import broke_the_glass
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.routes import News, Routes, notices
 from remediator.people.story import ApprovalNote, EvidenceNote, Measure, Story, StoryAlert, Urgency
-from remediator.people.wording import ASKING, LEFT_ALONE, QUESTIONS, REPORT, TAKEN, wording
+from remediator.people.wording import (
+    ASKING,
+    HOLD_STAYS,
+    LEFT_ALONE,
+    LEFT_AS_IT_IS,
+    QUESTIONS,
+    RELEASED,
+    REPORT,
+    TAKEN,
+    wording,
+)
 from remediator.ports import Clock
 from remediator.remediation.altered import altered
 from remediator.remediation.break_glass import Glass
@@ -134,6 +144,15 @@ class Teller:
         story = replace(await self._story(r, records), cleared_at=over)
         return (*await self._company.messages(story, News.CLEARED, r), *await self._noted(story, News.CLEARED))
 
+    async def beside(self, r: Remediation, state: str, text: str, *, about: str = "") -> Sequence[OutboxMessage]:
+        """What became later of something that it has done for a time only: told where it was told, in the words of
+        `state`. `about` stands for what it did. Raises: JournalUnavailable."""
+        records = await self._journal.alerts(r.alerts[:SHOWN_ALERTS])
+        whole = await self._story(r, records)
+        story = replace(whole, state=state, explanation=text, headline=about or whole.headline, outcome="", measures=())
+        told = notices(story, News.STATE, self._routes, quiet=self._company.quiet)
+        return (*told, *await self._noted(story, News.STATE))
+
     async def _story(self, r: Remediation, records: Sequence[AlertRecord], *, next_rung: str = "") -> Story:
         """Raises: JournalUnavailable."""
         pauses = await self._journal.pauses(self._clock.now())
@@ -237,6 +256,10 @@ def told_as(r: Remediation) -> str:
         return ASKING
     if r.outcome is StepOutcome.TAKEN:
         return TAKEN
+    if r.releases and r.state is State.SUCCEEDED:
+        return RELEASED  # which resolves nothing: what was wrong there has its own end
+    if r.reverts and r.state is State.DENIED:
+        return HOLD_STAYS if r.releases else LEFT_AS_IT_IS
     if r.state is State.OBSERVED and r.spec is not None and r.spec.is_report:
         return REPORT
     if r.state is State.CANCELLED and not r.consents:

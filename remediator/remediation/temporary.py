@@ -37,21 +37,44 @@ def temporary(r: Remediation) -> Temporary | None:
     """None where nothing is left behind for a time: what did not help is a person's, with all that was done."""
     if r.state is not State.SUCCEEDED or r.spec is None or r.plan is None or r.takes_back:
         return None
-    steps, back, after = [], [], timedelta(0)
-    for index, step in reversed(list(enumerate(r.spec.steps))):
-        found = tuple(_again(d.inverse) for d in reversed(r.done) if d.step == index and isinstance(d.inverse, Patch))
-        if step.revert is None or not found:
+    found: dict[int, list[Patch]] = {}
+    after = timedelta(0)
+    for done in reversed(r.done):
+        step = r.spec.steps[done.step]
+        if step.revert is None or not isinstance(done.inverse, Patch):
             continue
-        goes = BACK.get(r.plan.steps[index].direction, "")
-        steps.append(step.model_copy(update={"revert": None, "with_": {}}))
-        back.append(TakeBack(patches=found, goes=goes))
         after = max(after, step.revert.after_quiet)
-    return Temporary(after_quiet=after, steps=tuple(steps), takes_back=tuple(back)) if steps else None
+        if not any(_joined(patches, done.inverse) for patches in found.values()):
+            found.setdefault(done.step, []).append(_again(done.inverse))
+    return (
+        Temporary(
+            after_quiet=after,
+            steps=tuple(r.spec.steps[index].model_copy(update={"revert": None, "with_": {}}) for index in found),
+            takes_back=tuple(
+                TakeBack(patches=tuple(patches), goes=BACK.get(r.plan.steps[index].direction, ""))
+                for index, patches in found.items()
+            ),
+        )
+        if found
+        else None
+    )
 
 
 def _again(patch: Patch) -> Patch:
     """As an effect of its own, which can be undone like any other should it make things worse."""
     return replace(patch, undoable=True)
+
+
+def _joined(later: list[Patch], patch: Patch) -> bool:
+    """Whether it goes on where one of these ends, and is part of that one now: what several steps have done to the
+    same fields is put back in one go, or the second would be compared with what the first has left."""
+    for place, other in enumerate(later):
+        same = (other.ref, other.uid, other.subresource) == (patch.ref, patch.uid, patch.subresource)
+        to = {change.path: change.after for change in patch.changes}
+        if same and {c.path: c.after for c in other.changes} == {c.path: c.before for c in patch.changes}:
+            later[place] = replace(other, changes=tuple(replace(c, after=to[c.path]) for c in other.changes))
+            return True
+    return False
 
 
 def wanted_of(back: TakeBack) -> dict[str, Wanted]:
@@ -68,12 +91,12 @@ def put_back(back: TakeBack, view: View, reverts: str) -> Change:
         for change in patch.changes:
             if (now := value_at(found, change.path)) != change.before:
                 what = f"{dotted(change.path)} of {patch.ref} is {brief(now)}, {reverts} left it at"
-                raise NotPossible(f"{what} {brief(change.before)}: somebody changed it since, so it is left alone")
+                raise NotPossible(f"left as it is: {what} {brief(change.before)}: somebody changed it since")
     down = back.goes == "down"
     return Change(
         effects=back.patches,
         takes=max(_takes(patch, view) for patch in back.patches),
-        summary="; ".join(_said(patch, change, view) for patch in back.patches for change in patch.changes),
+        summary=back.says or "; ".join(_said(p, change, view) for p in back.patches for change in p.changes),
         direction=back.goes,
         reduces_capacity=down,
         notes=(f"it takes back what {reverts} did",),

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
 
+from remediator.actions.change import Call, Patch
 from remediator.actions.view import View
 from remediator.errors import ReadError
+from remediator.gitops.taken_back import KEPT, TAKEN_BACK, taken_back
+from remediator.guardrails import ownership
 from remediator.objects import WORKLOADS, Object, ObjectRef, uid_of
 from remediator.people.graph import Graph, Mark
+from remediator.playbooks.gates import PULL_REQUEST
 from remediator.playbooks.model import Check
 from remediator.playbooks.templates import expander
 from remediator.ports import Callers, Clock, Cluster, Queries
-from remediator.remediation.checks.base import CheckContext, CheckTarget, HttpProbe, MetricLabels, no_templates
+from remediator.remediation.checks import pull_request
+from remediator.remediation.checks.base import (
+    CheckContext,
+    CheckTarget,
+    HttpProbe,
+    MetricLabels,
+    answer,
+    no_templates,
+)
 from remediator.remediation.conditions import BY_WORD, CONFIRMED, final_verify, verify_of
 from remediator.remediation.events import GateSampled, Watched
 from remediator.remediation.evidence import Evidence, collect_all
 from remediator.remediation.graphs import measure, wanted_graphs
+from remediator.remediation.holds import CHECK, is_released
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.judge import is_worse
 from remediator.remediation.samples import CheckSample, SampleSet
@@ -26,6 +41,8 @@ from remediator.remediation.verify import sample_all, templates_of
 
 ROLLOUT = Check(kind="rollout")
 QUIET = Check(kind="alert_resolved")
+SELDOM = {PULL_REQUEST: timedelta(seconds=30)}
+"""Gates that are not asked every few seconds: people merge, and a forge counts requests."""
 
 
 class Verifier:
@@ -54,6 +71,8 @@ class Verifier:
 
     async def before(self, r: Remediation, views: Sequence[View], records: Sequence[AlertRecord]) -> SampleSet | None:
         """The sample that "worse" is judged against, taken while planning. A playbook that only observes needs none."""
+        if r.releases:
+            return None
         if r.spec is None or r.mode == "observe":
             return None
         targets = tuple(CheckTarget(v.ref, uid_of(v.target)) for v in views)
@@ -63,12 +82,46 @@ class Verifier:
 
     async def sample(self, r: Remediation) -> SampleSet:
         """The checks of the present phase, once. Raises: JournalUnavailable."""
+        if r.releases:
+            return await self._released(r)
         if verify_of(r) is BY_WORD:
             return confirmed(r, self._clock.now())
         records = await self._journal.alerts(r.alerts)
         checks = verify_of(r).checks
         view = await self._view_for(r, checks)
-        return await sample_all(checks, self._context(r, records, self._targets(r), since=r.acted_at, view=view))
+        found = await sample_all(checks, self._context(r, records, self._targets(r), since=r.acted_at, view=view))
+        return await self._unless_taken_back(r, found)
+
+    async def _unless_taken_back(self, r: Remediation, found: SampleSet) -> SampleSet:
+        """The sample, with one more check that is bad where a GitOps controller has undone what was changed: then it
+        proves nothing about the change, good or bad. Looked for where Git tracks the object, or something is wrong."""
+        inverses = [done.inverse for done in r.done if isinstance(done.inverse, Patch)]
+        tracked = any(v.guardrail == ownership.NAME and v.facts.get("owner") for v in r.verdicts)
+        tracked = tracked or any(step.through_git for step in (r.spec.steps if r.spec else ()))
+        if not inverses or r.takes_back or not (tracked or any(c.answer == "bad" for c in found.checks)):
+            return found
+        objects: dict[ObjectRef, Object] = {}
+        for ref in dict.fromkeys(patch.ref for patch in inverses):
+            with suppress(ReadError):  # what cannot be seen was not taken back, as far as anybody knows
+                objects[ref] = await self._clusters[r.cluster].get(ref)
+        said = taken_back(inverses, objects)
+        if not said:
+            return found
+        check = answer(KEPT, "bad", said, found.taken_at)
+        return replace(found, checks=(*found.checks, check), facts={**found.facts, TAKEN_BACK: said})
+
+    async def _released(self, r: Remediation) -> SampleSet:
+        """Whether drift correction is on again, by a look at what holds it."""
+        (patch,) = r.takes_back[0].patches
+        now = self._clock.now()
+        try:
+            good = is_released(patch, await self._clusters[r.cluster].get(patch.ref))
+        except ReadError as exc:
+            found = answer(CHECK, "unknown", f"CANNOT SEE: {str(exc) or type(exc).__name__}", now)
+        else:
+            said = f"{patch.ref} is {'as it was before' if good else 'held again'}"
+            found = answer(CHECK, "good" if good else "bad", said, now)
+        return SampleSet(taken_at=now, checks=(found,), available=None)
 
     async def rollout(self, r: Remediation) -> SampleSet:
         """Whether all copies of what was undone are back."""
@@ -116,7 +169,7 @@ class Verifier:
         view = await self._view_for(r, (check,))
         context = self._context(r, records, self._targets(r), since=r.acted_at, view=view)
         found = (await sample_all((check,), context)).checks[0]
-        return GateSampled(answer=found.answer, detail=found.detail)
+        return GateSampled(answer=found.answer, detail=found.detail, retry_after=SELDOM.get(check.kind))
 
     async def watch(self, r: Remediation) -> Watched:
         """Whether its alerts are proven quiet. Raises: JournalUnavailable."""
@@ -181,12 +234,19 @@ class Verifier:
             scope=scope,
             remediation=r.id,
             made=tuple(done.made for done in r.done if done.made is not None),
+            proposed=proposed_by(r),
             alerts=tuple(a.alert for a in records),
             since=since,
             render=expander(scope) if scope else no_templates,
             labels=self._labels,
             objects=objects or {},
         )
+
+
+def proposed_by(r: Remediation) -> tuple[tuple[str, str], ...]:
+    """Its pull requests, as repository and branch."""
+    calls = [done.inverse for done in r.done if isinstance(done.inverse, Call) and done.inverse.via == pull_request.VIA]
+    return tuple((call.place, str(call.request.get("branch", ""))) for call in calls)
 
 
 def confirmed(r: Remediation, now: datetime) -> SampleSet:

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 
 from remediator.actions.view import Ask, Get, ListOf, Query, Wanted
 from remediator.errors import CannotSee, NotFound, ReadError
-from remediator.ports import Caller, Cluster, Queries
+from remediator.ports import Caller, Cluster, Queries, section_of
 
 
 async def read_wanted(
@@ -43,7 +43,7 @@ async def _read(want: Wanted, cluster: Cluster, queries: Queries | None, callers
             return await queries.instant(promql)
         case Ask(via, place, request):
             if via not in callers:
-                raise CannotSee(f"nothing is configured that can be asked by {via} (outside.{via})")
+                raise CannotSee(f"nothing is configured that can be asked by {via} ({section_of(via)})")
             return await callers[via].ask(place, request)
         case _:
             assert_never(want)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from remediator.errors import CannotSee
-from remediator.objects import ObjectRef
+from remediator.objects import Object, ObjectRef
 from remediator.remediation.checks.base import CheckTarget, Unknown
 from remediator.remediation.checks.pods_ready import PodsReadyArgs
 from remediator.remediation.checks.pods_ready import sample as pods_ready
@@ -207,6 +207,68 @@ async def test_finished_leaving_and_foreign_pods_do_not_count() -> None:
     sample = await pods_ready(PodsReadyArgs(), context(cluster=FakeCluster([deployment(), replicaset(), *pods])))
     assert (sample.answer, sample.badness) == ("unknown", 2)
     assert "1 of 3 pods ready" in sample.detail
+
+
+DB = ObjectRef("Cluster.postgresql.cnpg.io", "shop", "db")
+
+
+class OperatorsCluster(FakeCluster):
+    """Finds kinds of operators by the name that we know them by."""
+
+    async def get(self, ref: ObjectRef) -> Object:
+        return await super().get(ObjectRef(ref.kind.partition(".")[0], ref.namespace, ref.name))
+
+
+def instance(name: str, **more: Any) -> dict[str, Any]:
+    made = pod(name, owner="uid-db", **more)
+    made["metadata"]["labels"] = {"cnpg.io/cluster": "db"}
+    return made
+
+
+def postgres(*pods: dict[str, Any]) -> OperatorsCluster:
+    spec = {"instances": 2}
+    meta = {"name": "db", "namespace": "shop", "uid": "uid-db"}
+    return OperatorsCluster(
+        [{"kind": "Cluster", "apiVersion": "postgresql.cnpg.io/v1", "metadata": meta, "spec": spec}, *pods]
+    )
+
+
+@pytest.mark.parametrize(
+    ("pods", "answer", "missing"),
+    [
+        pytest.param((instance("db-1"), instance("db-2")), "good", 0, id="both"),
+        pytest.param((instance("db-1"), instance("db-2", ready=False)), "unknown", 1, id="one is not ready"),
+        pytest.param((instance("db-1"), pod("db-1-initdb-x", owner="uid-job")), "unknown", 1, id="a Job's"),
+        pytest.param((), "unknown", 2, id="none"),
+    ],
+)
+async def test_the_instances_of_a_postgres_cluster_are_counted(pods: Any, answer: str, missing: int) -> None:
+    """An operator's object has no selector; its pods carry a label, and its uid."""
+    sample = await pods_ready(PodsReadyArgs(), context(cluster=postgres(*pods), targets=(CheckTarget(DB),)))
+    assert (sample.answer, sample.badness) == (answer, missing)
+    assert "Cluster shop/db" in sample.detail
+
+
+async def test_beside_what_has_pods_a_target_without_is_left_out() -> None:
+    """A step may back up a claim, or refresh a Secret, before the workload is restarted."""
+    cluster = FakeCluster([deployment(replicas=1), replicaset(), pod()])
+    beside = [
+        ObjectRef("PersistentVolumeClaim", "shop", "data"),
+        ObjectRef("ExternalSecret.external-secrets.io", "shop", "s"),
+    ]
+    sample = await pods_ready(
+        PodsReadyArgs(), context(cluster=cluster, targets=(*(CheckTarget(r) for r in beside), CheckTarget(API)))
+    )
+    assert sample.answer == "good"
+    assert not any("Secret" in read or "Claim" in read for read in cluster.reads)
+
+
+async def test_a_target_without_pods_alone_says_so() -> None:
+    cluster = FakeCluster([{"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c", "namespace": "shop"}}])
+    with pytest.raises(Unknown, match="a ConfigMap has no pods of its own"):
+        await pods_ready(
+            PodsReadyArgs(), context(cluster=cluster, targets=(CheckTarget(ObjectRef("ConfigMap", "shop", "c")),))
+        )
 
 
 @pytest.mark.parametrize("value", ["0%", "101%", "many", -1, 0, True])

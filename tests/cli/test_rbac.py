@@ -59,6 +59,31 @@ def test_the_default_playbooks_need_what_the_chart_grants() -> None:
     assert need <= have
 
 
+@pytest.mark.parametrize(
+    ("via", "writes"),
+    [
+        ("live", {("patch", "deployments")}),
+        ("pr", set()),
+        ("hold_and_pr", {("patch", "deployments"), ("patch", "applications"), ("patch", "kustomizations")}),
+    ],
+)
+def test_a_pull_request_alone_writes_nothing_in_the_cluster(tmp_path: Path, via: str, writes: set[Any]) -> None:
+    path = tmp_path / "scale.yaml"
+    path.write_text(
+        f"""
+name: scale
+match: {{alerts: ['alertname="Busy"']}}
+target: {{kind: Deployment, namespace: shop, name: api}}
+steps: [{{action: scale, with: {{to: 5, min: 1, max: 9}}, via: {via}}}]
+"""
+    )
+    rules = [rule for document in printed(str(path), "-n", "shop") for rule in document["rules"]]
+    granted = {(verb, name) for rule in rules for verb in rule["verbs"] for name in rule["resources"]}
+    found = {(verb, name) for verb, name in granted if verb == "patch" and name != "horizontalpodautoscalers"}
+    assert found == writes
+    assert (("get", "applications") in granted) is (via != "live")
+
+
 def test_nothing_to_load_is_said(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("name: x")
     result = CliRunner().invoke(app, ["rbac", str(tmp_path)])

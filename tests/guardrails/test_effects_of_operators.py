@@ -13,7 +13,7 @@ from remediator.guardrails import ownership, protect, rollout_in_progress
 from remediator.guardrails.verdict import Answer
 from remediator.objects import Object, ObjectRef, ref_of, uid_of
 from tests.actions.make import deployment, pod
-from tests.guardrails.make import a_patch, facts, restart, target
+from tests.guardrails.make import a_patch, facts, playbook, restart, target
 
 KUBE = frozenset({"kube-system"})
 
@@ -108,3 +108,40 @@ def test_a_paused_rollout_may_be_resumed_and_nothing_else(path: tuple[str, ...],
     assert rollout_in_progress.check(facts(one)).answer is answer
     both = change(*one.change.effects, *restart(paused).effects)
     assert rollout_in_progress.check(facts(target(paused, both))).answer is Answer.DENY
+
+
+def evictions(*where: str) -> Change:
+    named = [PodRule(namespace=space, select="named", name="p", uid=f"u-{space}") for space in where]
+    return change(*(Evict(pod=rule) for rule in named))
+
+
+def drained(*where: str, also_in: Any = None, named: bool = False) -> Any:
+    """A drain of a node, from a playbook that allows what it allows."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "w1", "uid": "w"}}
+    allowed = {} if also_in is None else {"also_in": also_in}
+    spec = playbook(steps=[{"wait": 5}, {"action": "drain", "with": allowed}])
+    one = replace(target(node, evictions(*where), named=named), step=1)
+    return protect.check(facts(one, playbook=spec, protected_namespaces=frozenset({"kube-system", "monitoring"})))
+
+
+@pytest.mark.parametrize(
+    ("where", "also_in", "answer"),
+    [
+        pytest.param(("shop",), None, Answer.PASS, id="others"),
+        pytest.param((), None, Answer.PASS, id="what stays on the node is not reached"),
+        pytest.param(("shop", "kube-system"), None, Answer.DENY, id="one of them"),
+        pytest.param(("shop", "kube-system"), ["kube-system"], Answer.PASS, id="which the author names"),
+        pytest.param(("monitoring", "kube-system"), ["kube-system"], Answer.DENY, id="and another one"),
+        pytest.param(("kube-system",), ["${labels.namespace}"], Answer.DENY, id="a template names nothing"),
+        pytest.param(("kube-system",), "kube-system", Answer.DENY, id="no list"),
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_a_drain_does_not_take_pods_of_protected_namespaces(
+    where: tuple[str, ...], also_in: Any, answer: Answer, named: bool
+) -> None:
+    """DNS and what a rescue looks through: naming the node names none of its pods."""
+    verdict = drained(*where, also_in=also_in, named=named)
+    assert verdict.answer is answer
+    if answer is Answer.DENY:
+        assert "also_in" in verdict.changes

@@ -531,7 +531,7 @@ DIGESTED = tuple(
         ("propagation", "what goes with it", '"propagation": effect.propagation,', ""),
         ("via", "who is called", '"via": effect.via,', ""),
         ("place", "where it is called", '"place": effect.place,', ""),
-        ("request", "what is said", '"request": effect.request,', ""),
+        ("request", "what is said", '"request": _said(effect),', ""),
         ("repeatable", "whether it may be said twice", '"repeatable": effect.repeatable,', ""),
         ("inverse", "what takes it back", '"inverse": effect.inverse,', ""),
     )
@@ -663,7 +663,7 @@ WANTED = (
         "nobody-to-ask",
         "nobody who could be asked is no answer",
         WANT + "_read",
-        'raise CannotSee(f"nothing is configured that can be asked by {via} (outside.{via})")',
+        'raise CannotSee(f"nothing is configured that can be asked by {via} ({section_of(via)})")',
         "return None",
         EFFECTS,
     ),

@@ -148,7 +148,9 @@ def test_places(text: str, expected: Destination, person: bool) -> None:
 
 def test_what_needs_a_ladder_is_what_rings_for_the_gravest() -> None:
     needing = {state for state in WORDINGS if needs_ladder(replace(ESCALATED, state=state))}
-    assert needing == {"awaiting_approval", "asking", "denied", "inconclusive", "escalated", "cancelled", "left_alone"}
+    of_holds = {"hold_over", "hold_stays"}
+    ends = {"denied", "inconclusive", "escalated", "cancelled", "left_alone"}
+    assert needing == {"awaiting_approval", "asking", *ends, *of_holds}
     assert not needs_ladder(replace(DENIED, mode="observe"))
     assert not needs_ladder(replace(ESCALATED, next_rung="restart"))
     assert not needs_ladder(replace(ESCALATED, cleared_at=NOW))

@@ -14,7 +14,16 @@ from remediator.guardrails.verdict import Answer, Verdict
 from remediator.people.markup import size
 from remediator.people.messages import CONTINUED, Message, call_reply, evidence_reply, main_message, state_reply
 from remediator.people.story import EvidenceNote, Story, StoryAlert
-from remediator.people.wording import ASKING, LEFT_ALONE, OUTCOMES, REPORT, TAKEN, WORDINGS
+from remediator.people.wording import (
+    ASKING,
+    BESIDE_ITS_END,
+    LEFT_ALONE,
+    OUTCOMES,
+    RELEASED,
+    REPORT,
+    TAKEN,
+    WORDINGS,
+)
 from remediator.remediation.state import State, StepOutcome
 from tests.people.hostile import hostile_stories
 from tests.people.stories import ALL, DENIED, ESCALATED, HELD, NOW, ROLLBACK, SUCCEEDED
@@ -271,7 +280,8 @@ def test_every_outcome_says_how_the_target_was_left(outcome: str) -> None:
 
 
 def test_the_words_cover_the_state_machine() -> None:
-    assert {state.value for state in State} | {ASKING, LEFT_ALONE, TAKEN, REPORT} == set(WORDINGS)
+    finer = {ASKING, LEFT_ALONE, TAKEN, REPORT, RELEASED, *BESIDE_ITS_END}
+    assert {state.value for state in State} | finer == set(WORDINGS)
     assert {outcome.value for outcome in StepOutcome} - {""} == set(OUTCOMES)
 
 

@@ -12,7 +12,7 @@ from remediator.people.buttons import Button, Origin, Proposal, chosen, read, re
 from remediator.people.messages import Message, main_message, refusal
 from remediator.people.parts import remaining, risk_lines
 from remediator.people.story import Risk, Story
-from remediator.people.wording import ASKING, LEFT_ALONE, REPORT, TAKEN, WORDINGS
+from remediator.people.wording import ASKING, BESIDE_ITS_END, LEFT_ALONE, RELEASED, REPORT, TAKEN, WORDINGS
 from remediator.ports import MessageRef
 from tests.people.hostile import hostile_stories, hostile_text
 from tests.people.stories import ESCALATED, HELD, NOW, OFFERED, SUCCEEDED
@@ -43,9 +43,9 @@ def pressed(story: Story, action: Button) -> dict[str, Any]:
         ("snoozed", DECIDE),
         (ASKING, ["Approve", "Reject", "Details", "Console"]),
         *((state, TAKE) for state in ("held", "suggested", "denied", "rejected", "cancelled", LEFT_ALONE)),
-        *((state, TAKE) for state in ("inconclusive", "escalated")),
+        *((state, TAKE) for state in ("inconclusive", "escalated", *BESIDE_ITS_END)),
         *((state, []) for state in ("approved", "acting", "uncertain", "verifying", "undoing", "waiting")),
-        *((state, []) for state in ("succeeded", "superseded", TAKEN, REPORT, "never_heard_of")),
+        *((state, []) for state in ("succeeded", "superseded", RELEASED, TAKEN, REPORT, "never_heard_of")),
     ],
 )
 def test_what_is_offered_depends_on_what_can_be_answered(state: str, expected: list[str]) -> None:

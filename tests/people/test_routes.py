@@ -29,7 +29,7 @@ def rung(story: Story, routes: Routes = FULL) -> bool:
     return "trigger" in kinds(notices(story, News.STATE, routes))
 
 
-ENDINGS = ("inconclusive", "escalated", "cancelled", "left_alone")
+ENDINGS = ("inconclusive", "escalated", "cancelled", "left_alone", "hold_over", "hold_stays")
 NEEDED = {"awaiting_approval", "asking", "denied", *ENDINGS}
 
 

@@ -30,6 +30,7 @@ BEYOND = {
     *("target-in-target", "too-much-percent", "unclosed-template", "unknown-param", "when-days", "when-field"),
     *("when-function", "when-long", "when-loops", "when-name", "when-syntax", "when-template"),
     "schedule-zone-and-catch-up",
+    "via-several",
 }
 """Mistakes that need more than a schema: CEL, matchers, names, values that depend on each other."""
 
@@ -85,6 +86,13 @@ def test_bad_playbooks_do_not(path):
         ("- {check: {promql: {query: up, on_empty: {value: 0}}}}", False),
         ("- {action: rollback, verify: {rollout: {}, pods_ready: {}}}", True),
         ("- {action: rollback, verify: {nothing: {}}}", False),
+        ("- {action: rollback, via: live, verify: {rollout: {}}}", True),
+        ("- {action: rollback, via: hold_and_pr, verify: {rollout: {}}}", True),
+        ("- {action: rollback, via: pr}", True),
+        ("- {action: rollback, via: pr, repeatable: false}", True),
+        ("- {action: rollback, via: pr, revert: {after_quiet: 30m}}", False),
+        ("- {action: rollout_restart, via: pr}", False),
+        ("- {action: rollout_restart, via: live}", True),
         ("- {}", False),
     ],
 )
@@ -118,6 +126,8 @@ STEPS = [
     {"action": "rollback", "with": None},
     {"action": "scale", "with": {"by": None, "to": 1, "min": 0, "max": "${target.desired}"}},
     {"action": "scale"},
+    {"action": "rollback", "via": "pr"},
+    {"action": "rollback", "via": "hold_and_pr", "verify": {"rollout": {}}},
     {"wait": "1h30m"},
     {"wait": 5, "with": {}},
     {"check": {"promql": {"query": "up", "on_empty": {"value": 0, "while": "up"}, "tolerance": None}}},

@@ -94,6 +94,8 @@ async def test_what_a_person_changed_is_left_alone(alerts: Prometheus) -> None:
     _, second = await world.all()
     assert (second.state, world.replicas()) == (State.DENIED, 7)
     assert "spec.replicas of Deployment shop/api is 7, r-1 left it at 5: somebody changed it since" in second.reason
+    assert "Left as it is: spec.replicas" in second.reason
+    assert any("✋ Left as it is: " in message for message in await said(world))
     assert not any("trigger" in message for message in await said(world, "pagerduty"))
     await minutes(world, 60)
     assert len(await world.all()) == 2
@@ -129,6 +131,27 @@ async def test_what_nobody_saw_was_not_quiet(alerts: Prometheus) -> None:
     assert after.replicas() == 5
 
 
+async def test_two_steps_on_one_field_are_put_back_as_one(alerts: Prometheus) -> None:
+    """3 -> 5 -> 6 is put back to 3: the second step would find 6 where the first one left 5."""
+    first = {"action": "scale", "with": {"to": 5, "min": 1, "max": 9}, "revert": {"after_quiet": "10m"}}
+    second = {**first, "with": {"to": 6, "min": 1, "max": 9}, "revert": {"after_quiet": "20m"}}
+    clock = VirtualClock()
+    world = World(temporary(steps=[first, {"wait": "5s"}, second]), clock=clock, queries=queries(clock))
+    world.cluster.apply(deployment())
+    world.settle()
+    world.cluster.advance(60)
+    await world.alert()
+    await world.run_until("succeeded")
+    assert world.replicas() == 6
+    await minutes(world, 18)
+    assert (world.replicas(), len(await world.all())) == (6, 1)
+    await minutes(world, 6)
+    r = await world.newest()
+    assert (r.state, world.replicas()) == (State.SUCCEEDED, 3), r.reason
+    assert r.plan is not None
+    assert [s.summary for s in r.plan.steps] == ["replicas 6 -> 3"]
+
+
 async def test_two_processes_begin_it_once(alerts: Prometheus) -> None:
     world = await scaled()
     done = await world.newest()
@@ -156,6 +179,57 @@ async def test_without_the_playbook_it_is_dropped(alerts: Prometheus) -> None:
     await minutes(after, 35)
     assert (after.replicas(), len(await after.all())) == (5, 1)
     assert await after.journal.waiting_reverts(9) == ()
+    last = (await said(after))[-1]
+    assert "Left as it is" in last
+    assert "playbook scale-api, which would put it back, is not in force any more" in last
+    assert "put it back by hand" in last
+
+
+async def test_after_thirty_days_it_is_given_up_and_people_hear_of_it(alerts: Prometheus) -> None:
+    world = await scaled()
+    alerts.answer = "bad"
+    before = len(await said(world))
+    world.clock.advance(30 * 86_400.0)
+    await world.core.reverter.turn()
+    assert len(await said(world)) == before
+    world.clock.advance(3_600.0)
+    for _ in range(2):
+        await world.core.reverter.turn()
+    assert await world.journal.waiting_reverts(9) == ()
+    told = (await said(world))[before:]
+    assert told
+    assert all("Left as it is" in message for message in told)
+    assert any("not been quiet for long enough within 30 days" in message for message in told)
+
+
+async def test_an_incident_that_is_over_is_not_opened_again(alerts: Prometheus) -> None:
+    """Its revert is one of its own, and counts as no attempt of either."""
+    up = {"action": "scale", "with": {"by": 2, "min": 1, "max": 9}, "revert": {"after_quiet": "30m"}}
+    world = await scaled(temporary(steps=[up]))
+    await world.alert(resolved=True, started_ago=100)
+    await world.turn()
+    done = await world.newest()
+    await minutes(world, 29)
+    closing = world.clock.now() + timedelta(hours=2)
+    assert await world.journal.close_episodes(closing, timedelta(hours=1)) == 1
+    await minutes(world, 10)
+    r = await world.newest()
+    assert (r.reverts, world.replicas()) == (done.id, 3)
+    assert r.episode != done.episode
+    episodes = [await world.journal.episode(e) for e in (done.episode, r.episode)]
+    assert [e.ladders for e in episodes if e is not None] == [1, 0]
+
+
+async def test_an_alert_that_fires_again_does_not_join_what_takes_its_remedy_away(alerts: Prometheus) -> None:
+    world = await scaled()
+    after = world.another(temporary(mode="approve"))
+    await minutes(after, 31)
+    revert = await after.newest()
+    assert revert.state is State.AWAITING_APPROVAL
+    await after.alert(resolved=True, started_ago=2000)
+    await after.alert(started_ago=5)
+    await after.turn()
+    assert [(r.reverts, bool(r.alerts)) for r in await after.all()][-1] == ("", True)
 
 
 async def test_a_step_that_does_not_say_so_stays(alerts: Prometheus) -> None:
@@ -180,6 +254,13 @@ async def test_a_later_change_is_put_back_first(alerts: Prometheus) -> None:
     await minutes(world, 60)
     assert [r.reverts for r in await world.all()] == ["", "", "r-2", "r-1"]
     assert world.replicas() == 3, (await world.newest()).reason
+
+
+@pytest.mark.parametrize("state", [State.ESCALATED, State.INCONCLUSIVE, State.SUPERSEDED])
+async def test_only_what_went_well_leaves_something_behind(alerts: Prometheus, state: State) -> None:
+    done = await (await scaled()).newest()
+    assert what_is_left(done) is not None
+    assert what_is_left(replace(done, state=state)) is None
 
 
 @pytest.mark.parametrize(

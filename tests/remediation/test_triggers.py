@@ -72,6 +72,49 @@ async def test_a_person_restarts_a_deployment_once_and_it_is_proven() -> None:
     assert first.data["requester"] == "alice"
 
 
+def from_alerts(when: str, target: Any = "from_alert") -> dict[str, Any]:
+    """A playbook of an alert that people may start as well."""
+    match = {"alerts": ['alertname="ApiDown"'], "when": when}
+    return restart_playbook(manual=True, target=target, match=match)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        pytest.param("target.desired >= 2", id="it holds"),
+        pytest.param('alert.age > duration("2m")', id="about an alert, of which there is none"),
+        pytest.param('labels.team == "web" && target.desired > 90', id="about both"),
+    ],
+)
+async def test_a_condition_that_needs_no_alert_lets_people_start_it(when: str) -> None:
+    world = ready(from_alerts(when))
+    await asked(world, target=API)
+    assert (await world.run_until("succeeded")).requester == "alice"
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        pytest.param("target.desired > 90", "its condition does not hold: target.desired > 90", id="it does not hold"),
+        pytest.param("target.object.spec.nothing > 1", "its condition could not be evaluated", id="nobody knows"),
+    ],
+)
+async def test_a_condition_over_the_target_holds_for_people_too(when: str, said: str) -> None:
+    world = ready(from_alerts(when))
+    with pytest.raises(CannotStart, match=said):
+        await asked(world, target=API)
+    assert await world.all() == ()
+
+
+async def test_a_target_that_the_condition_needs_and_nobody_can_read_starts_nothing() -> None:
+    world = ready(from_alerts("target.desired >= 2", NAMED))
+    world.cluster.faults = script = Script()
+    script.read(FailRead(CannotSee("timed out")), verb="get", times=9)
+    with pytest.raises(CannotSeeYet):
+        await asked(world)
+    assert await world.all() == ()
+
+
 async def test_without_checks_the_rollout_proves_it_and_no_alert_is_waited_for() -> None:
     playbook = by_hand(verify={"settle": "5s", "interval": "5s", "successes": 2, "timeout": "2m"})
     world = ready(playbook)

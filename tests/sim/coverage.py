@@ -82,6 +82,8 @@ def expected() -> list[str]:
         *(f"fault: {name}" for name in slack.expected()),
         *(f"fault: {name}" for name in callees.expected()),
         *(f"effect: {name}" for name in landings.expected()),
+        *(f"revert: {what}" for what in landings.REVERTS),
+        *(f"hold: {what}" for what in landings.HOLDS),
         *(f"fault: {on} {mode}" for on, modes in SPELLS.items() for mode in modes),
         *(f"fault: {name}" for name in ("kill", "freeze", "a clock jumped")),
     ]

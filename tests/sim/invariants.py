@@ -12,14 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from remediator.actions.paths import value_at
 from remediator.adapters.sql import events as events_sql
 from remediator.guardrails.facts import Pause
 from remediator.guardrails.policy import limits_in_force
 from remediator.ports import ABANDONED, MessageRef
+from remediator.remediation.holds import holds_of
 from remediator.remediation.journal import Attempt, Committed
 from remediator.remediation.pausing import pause_scopes
-from remediator.remediation.state import HOLDING, Plan, Remediation, State, load
+from remediator.remediation.state import HOLDING, Plan, Remediation, State, StepOutcome, load
 from tests.sim.coverage import Coverage
+from tests.sim.forge import APP, AUTOMATED
 from tests.sim.landings import Landings, says
 
 if TYPE_CHECKING:
@@ -221,12 +224,15 @@ class Checks:
                 self.broken(21, f"the record of {r.id} is broken at line {line}")
             if r.ended:
                 self._told(r)
+            if r.reverts and r.state is State.DENIED:
+                self.coverage.reach("revert", "left as it is")
         self._alerts_have_verdicts()
         left = store.rows("select key, remediation_id from locks")
         if left and all(r.ended for r in remediations.values()):
             self.broken(26, f"locks without a living holder: {left}")
         self._last_words()
         self._effects_once()
+        self._holds_end(remediations)
         self._rates(remediations)
         self._ladders(remediations)
 
@@ -300,6 +306,22 @@ class Checks:
             if len(uids) > 1:
                 self.broken(6, f"{effect} took {len(uids)} objects")
 
+    def _holds_end(self, remediations: dict[str, Remediation]) -> None:
+        """[6] Drift correction is on again, whoever did it. What is in doubt a person was told of."""
+        held = [hold for r in remediations.values() for hold in holds_of(r)]
+        if not held:
+            return
+        self.coverage.reach("hold", "taken")
+        rows = dict(self.world.store.rows("select effect_id, detail from holds where settled_at is not null"))
+        for hold in held:
+            if hold.effect_id not in rows:
+                self.broken(6, f"hold {hold.effect_id} is not ended")
+            elif "somebody changed it since" in rows[hold.effect_id]:
+                self.coverage.reach("hold", "ended by somebody")
+        doubtful = any(r.outcome is StepOutcome.UNCERTAIN for r in remediations.values())
+        if value_at(self.world.cluster.peek(APP) or {}, AUTOMATED) is None and not doubtful:
+            self.broken(6, f"{APP} is still held: {rows}")
+
     def _rates(self, remediations: dict[str, Remediation]) -> None:
         """[8] In every true sliding hour, counted at the end, when all refunds are known."""
         rows = self.world.store.rows(
@@ -320,7 +342,7 @@ class Checks:
         for (at, _), same in zip(self._reserved, made, strict=True):
             for remediation_id, _, name, namespace, target, refunded in same:
                 r = remediations[remediation_id]
-                if refunded is not None or r.spec is None:
+                if refunded is not None or r.spec is None or r.releases:
                     continue
                 found = limits_in_force(r.spec, self.world.policy)
                 for scope, limit in (
@@ -345,6 +367,8 @@ class Checks:
             top = r
             while top.parent in remediations:
                 top = remediations[top.parent]
+            if r.reverts:
+                continue  # no attempt of its own
             if any(m.startswith(f"{r.id}/") for m in self.landings.landed):
                 ladders[r.episode].add(top.id)
         for episode, found in ladders.items():

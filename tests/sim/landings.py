@@ -30,6 +30,7 @@ from remediator.guardrails.protect import is_protected
 from remediator.objects import ObjectRef, annotations_of, dig, ref_of, uid_of
 from remediator.ports import ABANDONED
 from remediator.remediation.state import Remediation, State, StepOutcome
+from tests.sim.forge import APP, AUTOMATED
 
 if TYPE_CHECKING:
     from tests.sim.invariants import Checks, Row
@@ -39,6 +40,10 @@ TOUCHED = (("spec", "replicas"), ("spec", "template"))
 """What a person and we both write of a Deployment."""
 LONG_AGO_S = 15.0
 """No last look is older than that."""
+
+
+REVERTS = ("put back", "left as it is")
+HOLDS = ("taken", "released", "ended by somebody")
 
 
 def kind_of_effect(effect: Effect) -> str:
@@ -66,6 +71,8 @@ class Landings:
         self._made: dict[str, str] = {}
         """By the uid of what was made: the remediation that did it."""
         self._started: Counter[str] = Counter()
+        self._reverted: dict[str, set[str]] = defaultdict(set)
+        """By the remediation whose temporary effect it is: what has put it back."""
         self._closed: dict[ObjectRef, float] = {}
         """Since when a Deployment has been paused or protected by annotation, without a break."""
         self._taken_away: dict[ObjectRef, float] = {}
@@ -101,15 +108,19 @@ class Landings:
                 self._removed(effect_id, effect, before)
             case Call():
                 self._broken(4, f"{effect_id} is a call, and changes {request.ref}")
-        if request.ref.kind != "Deployment":
+        if request.ref.kind not in ("Deployment", APP.kind):
             self._world.touched(r)
 
     def _by_others(self, before: Any, after: Any) -> None:
         if after is None and made_by(before):
             self._taken_away[ref_of(before)] = self._world.loop.now
-        if after is None or before is None or after["kind"] != "Deployment":
+        if after is None or before is None:
             return
         ref = ref_of(after)
+        if ref == APP and value_at(before, AUTOMATED) != value_at(after, AUTOMATED):
+            self._author[ref, AUTOMATED[:2]] = "somebody"
+        if after["kind"] != "Deployment":
+            return
         if self._world.people.editing:
             for path in TOUCHED:
                 if dig(before, *path) != dig(after, *path):
@@ -183,6 +194,9 @@ class Landings:
             self._starts(r, effect_id, before)
         elif uid_of(before) != effect.uid:
             self._broken(4, f"{effect_id} changed {ref} with uid {uid_of(before)}, planned was {effect.uid}")
+        puts_back = bool(r.reverts) and not _undoes(effect_id)
+        if puts_back:
+            self._put_back(r, effect_id)
         touched = {c.path for c in effect.changes}
         for change in effect.changes:
             said, where = value_at(before, change.path), ".".join(change.path)
@@ -194,10 +208,20 @@ class Landings:
                 author = self._author.get((ref, change.path[:2]), "nobody")
                 if not author.startswith(f"{r.id}/"):
                     self._broken(19, f"{effect_id} undoes {where}, last written by {author}")
+            if puts_back and self._author.get((ref, change.path[:2])) == "somebody":
+                self._broken(19, f"{effect_id} puts back {where}, which somebody has changed since {r.reverts}")
             self._author[ref, change.path[:2]] = effect_id
         for path in TOUCHED if ref.kind == "Deployment" else (("spec",), ("status",)):
             if dig(before, *path) != dig(after, *path) and not any(t[: len(path)] == path for t in touched):
                 self._broken(4, f"{effect_id} also changed {'.'.join(path)} of {ref}")
+
+    def _put_back(self, r: Remediation, effect_id: str) -> None:
+        """What was only to last for a time, once."""
+        what = r.releases or r.reverts
+        self._reverted[what].add(effect_id)
+        self._checks.coverage.reach(*(("hold", "released") if r.releases else ("revert", "put back")))
+        if len(self._reverted[what]) > 1:
+            self._broken(6, f"what {what} did is put back by {sorted(self._reverted[what])}")
 
     def _starts(self, r: Remediation, effect_id: str, before: Any) -> None:
         """Only what this remediation made, and that once."""

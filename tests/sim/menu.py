@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from tests.sim import faults, surroundings
 from tests.sim.corners import corner
-from tests.sim.playbooks import EFFECTS, FIRST, MORE_EFFECTS, NAMESPACE, RUNGS
+from tests.sim.playbooks import EFFECTS, FIRST, FOR_A_TIME, HOLDING, MORE_EFFECTS, NAMESPACE, RUNGS
 from tests.sim.scenario import SPELLS, Edit, Incident, Jump, Pause, Scenario, Silence, Spell, Trouble
 
 LARGE = 0.1
@@ -20,6 +20,8 @@ STORMS = 0.003
 """A storm has seven targets, and lasts a quarter of an hour: as dear as fifty others."""
 OTHER_EFFECTS = 0.15
 """Schedules about what is created, removed, called, or written to a status."""
+REVERTS = 0.03
+"""Schedules about what is only done for a time: each lasts for ten minutes more."""
 THEMES_AT_ONCE = (0, 1, 1, 2, 2, 3)
 
 CALLS = (
@@ -85,6 +87,12 @@ def draw(seed: int) -> Scenario:
         chosen = [name for name in chosen if name not in SCENES]
         _other_effects(s, apart)
         s.themes = ("other effects",)
+    later = Draw(f"for a time {seed}")
+    if not s.themes and later.chance(REVERTS):
+        chosen = [name for name in chosen if name not in SCENES]
+        theme, name = later.choice(((_for_a_time, "for a time"), (_held, "held")))
+        theme(s, later)
+        s.themes = (name,)
     for name in chosen:
         THEMES[name](s, rng)
     if not s.large and rng.chance(STORMS):
@@ -248,6 +256,46 @@ def _other_effects(s: Scenario, rng: Draw) -> None:
             s.cures[name] = ["worse"] * 6
     if rng.chance(0.6):
         s.people = 0.9
+
+
+def _for_a_time(s: Scenario, rng: Draw) -> None:
+    """Done while the alert lasts, and put back after five quiet minutes; trouble goes on until then."""
+    s.large, s.for_a_time, s.healed_at_last = False, True, True
+    s.playbooks = (rng.choice(list(FOR_A_TIME)), *RUNGS)
+    s.deployments = {"api": "plain"}
+    s.cures = {"api": ["heals", *(rng.choice(("heals", "nothing", "worse")) for _ in range(5))]}
+    s.incidents = [_incident(s, rng, "B")]
+    s.incidents[0].at, s.incidents[0].gone_after = 1.0, None
+    s.people = 1.0
+    s.calm_at = rng.choice((300.0, 500.0, 700.0))
+    for _ in range(rng.choice((0, 1, 1, 2))):
+        s.edits.append(Edit(rng.uniform(60.0, 400.0), rng.choice(("scale", "scale", "image", "pause")), "api"))
+    for troubles in s.troubles:
+        for _ in range(rng.choice((0, 1, 2))):
+            call = rng.choice(("settle_revert", "settle_revert", "looked_at_revert", "record_attempt", "write"))
+            kind, when = rng.choice(("kill", "freeze")), rng.choice(("before", "during", "after"))
+            troubles.append(Trouble(kind, call, rng.choice((1, 1, 2)), when, lasts=rng.choice((0.5, 12.0, 40.0))))
+
+
+def _held(s: Scenario, rng: Draw) -> None:
+    """Git is held for a live change, and let go on: by a merge, by the time, or by somebody."""
+    s.large, s.for_a_time, s.healed_at_last = False, True, True
+    s.playbooks = (rng.choice(list(HOLDING)), *RUNGS)
+    s.deployments = {"api": "of-argo"}
+    s.cures = {"api": [rng.choice(("heals", "heals", "nothing", "worse")) for _ in range(6)]}
+    s.incidents = [_incident(s, rng, "B")]
+    s.incidents[0].at, s.incidents[0].gone_after = 1.0, None
+    s.people = 1.0
+    s.merges_after = rng.choice((None, 10.0, 200.0, 400.0, 4000.0))
+    s.calm_at = rng.choice((200.0, 500.0))
+    s.calls = rng.choice((0.0, 0.0, 0.3, 0.6))
+    if rng.chance(0.4):
+        s.edits.append(Edit(rng.uniform(40.0, 400.0), rng.choice(("sync on", "sync on", "scale")), "api"))
+    for troubles in s.troubles:
+        for _ in range(rng.choice((0, 1, 2))):
+            call = rng.choice(("release_hold", "settle_hold", "ask", "commit", "record_attempt", "write", "call"))
+            kind, when = rng.choice(("kill", "freeze")), rng.choice(("before", "during", "after"))
+            troubles.append(Trouble(kind, call, rng.choice((1, 1, 2, 3)), when, lasts=rng.choice((0.5, 12.0, 40.0))))
 
 
 def _tight_limits(s: Scenario, rng: Draw) -> None:

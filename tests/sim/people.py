@@ -17,6 +17,7 @@ from remediator.ports import MARKER
 from remediator.remediation.events import Approved, Rejected, Snoozed
 from remediator.remediation.state import Remediation, State
 from tests.sim import surroundings
+from tests.sim.forge import APP
 from tests.sim.playbooks import NAMESPACE
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ class People:
         match what:
             case "scale":
                 cluster.edit(target, {"spec": {"replicas": rng.choice((2, 4, 7))}})
+            case "sync on":
+                cluster.edit(APP, {"spec": {"syncPolicy": {"automated": {"prune": True}}}})
             case "annotate":
                 cluster.edit(target, {"metadata": {"annotations": {"note": str(world.loop.now)}}})
             case "image":

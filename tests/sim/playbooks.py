@@ -140,9 +140,23 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "keep-and-call": _effect("keep-and-call", _call("sure", back=True, keep=True)),
     "call-twice-and-scale": _effect("call-twice-and-scale", _call("blind", twice=True), _scale(5)),
 }
+UP_FOR_A_TIME = {**_scale(5), "revert": {"after_quiet": "5m"}}
+FOR_A_TIME: dict[str, dict[str, Any]] = {
+    "for-a-time": playbook("for-a-time", "B", steps=[UP_FOR_A_TIME]),
+    "for-a-time-approve": playbook("for-a-time-approve", "B", steps=[UP_FOR_A_TIME], mode="approve"),
+    "for-a-time-twice": playbook(
+        "for-a-time-twice", "B", steps=[UP_FOR_A_TIME, {"wait": "5s"}, {**UP_FOR_A_TIME, **_scale(6)}]
+    ),
+}
+HOLD = {**_scale(5), "via": "hold_and_pr"}
+HOLDING: dict[str, dict[str, Any]] = {
+    "hold": playbook("hold", "B", steps=[HOLD]),
+    "hold-approve": playbook("hold-approve", "B", steps=[HOLD], mode="approve"),
+    "hold-and-wait": playbook("hold-and-wait", "B", steps=[HOLD, {"wait": "5s"}, {"action": "rollout_restart"}]),
+}
 MORE_EFFECTS = ("run-job", "run-job", "sweep", "sweep", "renew", "renew", "keep-named", "call-sure")
 """Once more, because they seldom come as far as an effect."""
-PLAYBOOKS |= EFFECTS
+PLAYBOOKS |= EFFECTS | FOR_A_TIME | HOLDING
 FIRST = {
     "A": (
         "restart",

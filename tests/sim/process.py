@@ -308,7 +308,8 @@ class Outside:
 
 
 class Process:
-    """`start` runs it until `kill`. `sends`: it is the one that sends the messages."""
+    """`start` runs it until `kill`. `sends`: it is the one that sends the messages. `reverts`: it puts back what was
+    only done for a time, which other schedules have nothing of."""
 
     def __init__(
         self,
@@ -320,11 +321,12 @@ class Process:
         alone: bool,
         sends: bool,
         idle: Callable[[], float],
+        reverts: bool = False,
     ) -> None:
         self.name = name
         self.clock = Clock(loop)
         self.gate = gate = Gate(name, loop, spawn)
-        self._loop, self._alone, self._idle = loop, alone, idle
+        self._loop, self._alone, self._idle, self._reverts = loop, alone, idle, reverts
         self.journal = SqlJournal(outside.store.database, GatedWriter(gate, outside.store))
         self._context = copy_context()
         self._context.run(PROCESS.set, name)
@@ -396,6 +398,8 @@ class Process:
         self.ready = True
         self.do(for_ever("intake", self._take_alerts, self.clock, self.alerts))
         self.do(self.core.runner.run())
+        if self._reverts:
+            self.do(for_ever("reverts", self.core.reverter.turn, self.clock))
         if self._outbox is not None:
             self.do(self._outbox.run(self.clock, poll_s=15.0))
 

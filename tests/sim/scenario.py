@@ -143,3 +143,7 @@ class Scenario:
     answers_after: float | None = None
     """How long a person takes, seconds; None = it differs."""
     healed_at_last: bool = True
+    merges_after: float | None = None
+    """How long after it was opened people merge a pull request, seconds; None = never."""
+    for_a_time: bool = False
+    """Some effects are put back once it is quiet, and the schedule lasts until they are."""

@@ -22,9 +22,10 @@ from remediator.remediation.state import Remediation
 from tests.sim.alertmanager import Alertmanager, Silences
 from tests.sim.callees import VIAS, Callee
 from tests.sim.faults import ApiFaults
+from tests.sim.forge import Forge, application
 from tests.sim.invariants import Checks
 from tests.sim.people import People, ref
-from tests.sim.playbooks import EFFECTS, NAMESPACE, SYSTEM, loaded, workload
+from tests.sim.playbooks import EFFECTS, HOLDING, NAMESPACE, SYSTEM, loaded, workload
 from tests.sim.process import Clock, Outside, Process, copy_context_of_world
 from tests.sim.prometheus import Prometheus
 from tests.sim.scenario import SPELLS, Jump, Scenario, Spell
@@ -65,7 +66,9 @@ class World:
         )
         self.project = scenario.project["name"] if scenario.project else ""
         counter = itertools.count(1)
-        self.callees = [self._callee(via) for via in VIAS]
+        self.forge = Forge(**self._of_callees())
+        self.forge.merges_after = scenario.merges_after
+        self.callees = [*(Callee(via, **self._of_callees()) for via in VIAS), self.forge]
         self._outside = Outside(
             store=self.store,
             cluster=self.cluster,
@@ -93,15 +96,14 @@ class World:
         self._happening = 0
         self._moments: list[tuple[str, asyncio.Future[None]]] = []
 
-    def _callee(self, via: str) -> Callee:
-        return Callee(
-            via,
-            self.rng,
-            travel=self._travel,
-            at=self.at,
-            happened=self.checks.happened,
-            on_done=self.checks.landings.called,
-        )
+    def _of_callees(self) -> dict[str, Any]:
+        return {
+            "rng": self.rng,
+            "travel": self._travel,
+            "at": self.at,
+            "happened": self.checks.happened,
+            "on_done": self.checks.landings.called,
+        }
 
     # Running
 
@@ -113,6 +115,8 @@ class World:
             self.prometheus.errors[name] = 9.0
         if any(name in EFFECTS for name in s.playbooks):
             self.surroundings.make()
+        if any(name in HOLDING for name in s.playbooks):
+            self.cluster.apply(application())
         if "elsewhere" in s.playbooks:
             self.cluster.apply(deployment("api", namespace=SYSTEM))
         self.cluster._world.store.listeners.append(self.checks.landings.changed)
@@ -284,7 +288,13 @@ class World:
             return False
         (open_,) = self.store.rows("select count(*) from remediations where ended_at is null")[0]
         (undecided,) = self.store.rows("select count(*) from alerts where undecided_at is not null")[0]
-        return not (open_ or undecided or self._unsent())
+        return not (open_ or undecided or self._unsent() or self._to_be_put_back())
+
+    def _to_be_put_back(self) -> bool:
+        if not self.scenario.for_a_time:
+            return False
+        waiting = "select 1 from {} where settled_at is null limit 1"
+        return any(self.store.rows(waiting.format(table)) for table in ("reverts", "holds"))
 
     def _unsent(self) -> bool:
         if self.scenario.chat is None:
@@ -302,6 +312,7 @@ class World:
             alone=self.scenario.replicas == 1,
             sends=True,
             idle=lambda: 20.0 if not self.calm else 60.0,
+            reverts=self.scenario.for_a_time,
         )
         process.gate.happened = self.checks.happened
         process.gate.suffer([] if self.calm else self.scenario.troubles[index])

@@ -55,6 +55,10 @@ def connect_callers(
         callers["patroni"] = PatroniCaller(settings.patroni)
     if settings.redis:
         callers["redis"] = _redis(settings)
+    if settings.forges:
+        from remediator.adapters.callers.forge import ForgeCaller
+
+        callers["forge"] = ForgeCaller(settings.forges)
     if alertmanager is not None:
         callers["alertmanager"] = SilencesCaller(alertmanager)
     return callers

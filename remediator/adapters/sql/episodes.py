@@ -30,11 +30,16 @@ _GET = Prepared(select(episodes).where(episodes.c.id == bindparam("id")))
 _COUNT = Prepared(update(episodes).where(episodes.c.id == bindparam("row_id")).values(ladders=episodes.c.ladders + 1))
 
 
-def ensure(connection: Connection, episode_id: str, cluster: str, root_key: str, now: datetime) -> str:
-    """The id of the open episode of this root; a new one is called `episode_id`."""
+def ensure(
+    connection: Connection, episode_id: str, cluster: str, root_key: str, now: datetime, *, otherwise: str = ""
+) -> str:
+    """The id of the open episode of this root; a new one is called `episode_id`, or `otherwise` where the one of that
+    name is over: what begins hours after an incident does not open that again."""
     present = _OPEN.value(connection, cluster=cluster, root_key=root_key)
     if present is not None:
         return str(present)
+    if otherwise and otherwise != episode_id and _GET.row(connection, id=episode_id) is not None:
+        episode_id = otherwise
     _INSERT.execute(connection, id=episode_id, cluster=cluster, root_key=root_key, opened_at=to_us(now), ladders=0)
     return episode_id
 

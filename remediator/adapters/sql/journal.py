@@ -17,6 +17,7 @@ from remediator.adapters.sql import episodes as episodes_sql
 from remediator.adapters.sql import escalations as escalations_sql
 from remediator.adapters.sql import events as events_sql
 from remediator.adapters.sql import firing as firing_sql
+from remediator.adapters.sql import holds as holds_sql
 from remediator.adapters.sql import inbox as inbox_sql
 from remediator.adapters.sql import incidents as incidents_sql
 from remediator.adapters.sql import outbox as outbox_sql
@@ -60,6 +61,7 @@ from remediator.remediation.journal import (
     ScheduleKey,
     ScheduleRun,
     Turns,
+    WaitingHold,
     WaitingRevert,
 )
 from remediator.remediation.state import Remediation
@@ -165,11 +167,29 @@ class SqlJournal:
         )
 
     async def settle_revert(
-        self, remediation_id: str, now: datetime, *, revert: Remediation | None = None, detail: str = ""
+        self,
+        remediation_id: str,
+        now: datetime,
+        *,
+        revert: Remediation | None = None,
+        detail: str = "",
+        messages: Sequence[OutboxMessage] = (),
     ) -> Remediation | None:
         return await self._writer.control(
-            "settle_revert", lambda c: reverts_sql.settle(c, remediation_id, now, revert, detail)
+            "settle_revert", lambda c: reverts_sql.settle(c, remediation_id, now, revert, detail, messages)
         )
+
+    async def waiting_holds(self, limit: int) -> tuple[WaitingHold, ...]:
+        return await self._writer.read(lambda c: holds_sql.waiting(c, limit))
+
+    async def release_hold(self, hold: WaitingHold, release: Remediation, now: datetime) -> Remediation | None:
+        return await self._writer.control("release_hold", lambda c: holds_sql.release(c, hold, now, release))
+
+    async def told_of_hold(self, effect_id: str, now: datetime, messages: Sequence[OutboxMessage]) -> bool:
+        return await self._writer.control("told_of_hold", lambda c: holds_sql.told(c, effect_id, now, messages))
+
+    async def settle_hold(self, effect_id: str, now: datetime, detail: str) -> None:
+        await self._writer.control("settle_hold", lambda c: holds_sql.settle(c, effect_id, now, detail))
 
     async def join(self, decision: Decision, now: datetime, messages: Sequence[OutboxMessage] = ()) -> None:
         await self._writer.control("join", lambda c: remediations_sql.join(c, decision, now, messages))

@@ -18,18 +18,22 @@ from remediator.adapters.sql import attempts, episodes, events, outbox, reservat
 from remediator.adapters.sql.dialect import insert_or_ignore
 from remediator.adapters.sql.events import Head, NewEvent
 from remediator.adapters.sql.prepared import Prepared
-from remediator.adapters.sql.schema import alerts, counters, remediations, reverts
+from remediator.adapters.sql.schema import alerts, counters, holds, remediations, reverts
 from remediator.adapters.sql.values import AnyRow, maybe_time, maybe_us, span_us, to_us
 from remediator.objects import ObjectRef
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.remediation.draft import Decision
 from remediator.remediation.events import Joined
+from remediator.remediation.holds import holds_of
 from remediator.remediation.journal import Committed, ReservationRefused, ReserveRequest, StaleRemediation
 from remediator.remediation.state import Remediation, State, dump, load
 from remediator.remediation.temporary import temporary
 
 OPENED = "opened"
 """Type of the first line of every remediation's record."""
+
+LAST_ONES = 10
+"""Of an episode: more than the holds that one may have."""
 
 WAIT_FOR_A_PAUSE = (State.HELD, State.APPROVED, State.WAITING)
 
@@ -70,14 +74,15 @@ def unfinished(connection: Connection, cluster: str, root: ObjectRef) -> tuple[R
 
 
 def last_of_quiet_episodes(connection: Connection, now: datetime, quiet: timedelta) -> dict[str, Remediation | None]:
-    """The quiet episodes, each with its remediation that was the last to end; one that only observed does not count.
+    """The quiet episodes, each with its remediation that was the last to end; one that only observed, or only released
+    a hold, does not count.
 
     None where an alert was closed without an end: that nobody sends it any more does not prove that it is over.
     """
     silent = select(alerts.c.id).where(alerts.c.episode_id == remediations.c.episode_id, alerts.c.ends_at.is_(None))
     found: dict[str, Remediation | None] = {}
     for episode in episodes.quiet_ones(connection, now, quiet):
-        doc = connection.scalar(
+        docs = connection.scalars(
             select(remediations.c.doc)
             .where(
                 remediations.c.episode_id == episode,
@@ -85,9 +90,9 @@ def last_of_quiet_episodes(connection: Connection, now: datetime, quiet: timedel
                 ~silent.exists(),
             )
             .order_by(remediations.c.ended_at.desc(), remediations.c.seq.desc())
-            .limit(1)
+            .limit(LAST_ONES)
         )
-        found[episode] = None if doc is None else load(doc)
+        found[episode] = next((r for r in map(load, docs) if not r.releases), None)
     return found
 
 
@@ -117,17 +122,19 @@ def open_new(
     if stored is not None:
         return stored
     root_key = _root_key(remediation)
+    own = "e-" + remediation.id.removeprefix("r-")
     if remediation.state is State.RECEIVED and root_key:
         gathering = _GATHERING.row(connection, cluster=remediation.cluster, root_key=root_key)
         if gathering is not None:
             return None
     episode = episodes.ensure(
         connection,
-        remediation.episode or "e-" + remediation.id.removeprefix("r-"),
+        remediation.episode or own,
         remediation.cluster,
         # Without a target nothing else can belong to its incident.
         root_key or f"?//{remediation.id}",
         now,
+        otherwise=own,
     )
     created = replace(remediation, episode=episode)
     _insert(connection, created, now, had_effect=False)
@@ -289,13 +296,16 @@ def commit(
         reservations.refund(connection, r.id, now)
     # Inconclusive counts at once: its lock is free, and the next attempt must not slip in before it ends.
     over = r.state is State.INCONCLUSIVE or (r.ended and child is None)
-    if over and had_effect and decision.came_from is not State.INCONCLUSIVE:
+    if over and had_effect and not r.reverts and decision.came_from is not State.INCONCLUSIVE:
         episodes.count_ladder(connection, r.episode)
     if decision.known_bad is not None:
         revisions.mark_known_bad(connection, r.cluster, *decision.known_bad, now)
     if r.ended and temporary(r) is not None:
         row = {"remediation_id": r.id, "at": to_us(now)}
         connection.execute(insert_or_ignore(connection.dialect, reverts).values(**row))
+    for hold in holds_of(r):  # with the effect, whatever becomes of its remediation; known ones stay as they are
+        row = {"effect_id": hold.effect_id, "remediation_id": r.id, "at": to_us(hold.at)}
+        connection.execute(insert_or_ignore(connection.dialect, holds).values(**row))
     outbox.store(connection, messages, now)
     values: dict[str, Any] = {"had_effect": had_effect}
     # An ignored event is on record already (`note`); here only the time of the next look moves.

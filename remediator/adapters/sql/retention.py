@@ -19,6 +19,7 @@ from remediator.adapters.sql.schema import (
     escalations,
     events,
     facts,
+    holds,
     inbox,
     incidents,
     message_refs,
@@ -124,6 +125,7 @@ def steps(now: datetime) -> Iterator[tuple[str, Step]]:
     times = schedule_runs.c.due_at
     settled = reverts.c.settled_at
     yield "reverts", _delete(reverts, reverts.c.remediation_id, settled < before(RECORDS))
+    yield "holds", _delete(holds, holds.c.effect_id, holds.c.settled_at < before(RECORDS))
     yield "schedule_runs", _delete(schedule_runs, times, times < before(EFFECTS))
     removed = and_(playbooks.c.text == "", playbooks.c.saved_at < before(EFFECTS))
     yield "playbooks", _delete(playbooks, playbooks.c.name, removed)

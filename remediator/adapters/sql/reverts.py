@@ -5,13 +5,16 @@ Begun and settled is one transaction, so that nothing is taken back twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
+from remediator.adapters.sql import outbox
 from remediator.adapters.sql import remediations as remediations_sql
 from remediator.adapters.sql.schema import reverts
 from remediator.adapters.sql.values import from_us, maybe_time, maybe_us, to_us
+from remediator.people.outbox_rows import OutboxMessage
 from remediator.remediation.journal import WaitingRevert
 from remediator.remediation.state import Remediation
 
@@ -36,11 +39,17 @@ def looked(connection: Connection, remediation_id: str, quiet_since: datetime | 
 
 
 def settle(
-    connection: Connection, remediation_id: str, now: datetime, revert: Remediation | None, detail: str
+    connection: Connection,
+    remediation_id: str,
+    now: datetime,
+    revert: Remediation | None,
+    detail: str,
+    messages: Sequence[OutboxMessage],
 ) -> Remediation | None:
     """See Journal.settle_revert."""
     this = (reverts.c.remediation_id == remediation_id, reverts.c.settled_at.is_(None))
     values = {"settled_at": to_us(now), "revert_id": revert.id if revert else None, "detail": detail}
-    if connection.execute(update(reverts).where(*this).values(**values)).rowcount != 1 or revert is None:
+    if connection.execute(update(reverts).where(*this).values(**values)).rowcount != 1:
         return None
-    return remediations_sql.open_new(connection, revert, now, tie=False)
+    outbox.store(connection, messages, now)
+    return remediations_sql.open_new(connection, revert, now, tie=False) if revert is not None else None

@@ -561,6 +561,28 @@ Index(
     postgresql_where=reverts.c.settled_at.is_(None),
 )
 
+holds = Table(
+    "holds",
+    metadata,
+    # An effect that keeps a GitOps controller from correcting drift. What takes it back is in its remediation.
+    Column("effect_id", Text, primary_key=True),
+    Column("remediation_id", Text, nullable=False),
+    _time("at"),
+    # When people were told that it has lasted for too long.
+    _maybe_time("told_at"),
+    # The newest remediation that was to end it.
+    Column("release_id", Text),
+    # Once it is dealt with, and why.
+    _maybe_time("settled_at"),
+    _text("detail"),
+)
+Index(
+    "ix_holds_waiting",
+    holds.c.at,
+    sqlite_where=holds.c.settled_at.is_(None),
+    postgresql_where=holds.c.settled_at.is_(None),
+)
+
 counters = Table(
     "counters",
     metadata,

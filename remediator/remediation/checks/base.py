@@ -128,7 +128,8 @@ class CheckContext:
     `since` is when the last effect was acknowledged; None while planning, when nothing has been done. `queries` and
     `http` are None where none is configured. `render` fills in `${...}`.
     `objects` holds targets that were read for this very moment. `scope` is what expressions in arguments may ask.
-    `remediation` is the id of the one that asks, `made` what its creates have made, oldest first.
+    `remediation` is the id of the one that asks, `made` what its creates have made, oldest first, `proposed` its
+    pull requests (repository, branch), oldest first as well.
     """
 
     cluster: Cluster
@@ -145,6 +146,7 @@ class CheckContext:
     scope: Scope | None = None
     remediation: str = ""
     made: tuple[ObjectRef, ...] = ()
+    proposed: tuple[tuple[str, str], ...] = ()
 
     def prometheus(self) -> Queries:
         """Raises: Unknown where none is configured."""

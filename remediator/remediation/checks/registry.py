@@ -21,6 +21,7 @@ from remediator.remediation.checks import (
     network,
     pods_ready,
     promql,
+    pull_request,
     rds,
     replication,
     rollout,
@@ -45,6 +46,7 @@ CHECKS: Mapping[str, CheckKind[Any]] = {
         certificate.KIND,
         replication.KIND,
         rds.KIND,
+        pull_request.KIND,
         argo_rollouts.KIND,
         *network.KINDS_OF_CHECK,
     )

@@ -28,14 +28,11 @@ from remediator.remediation.checks.base import (
 from remediator.remediation.checks.condition import one_namespace
 from remediator.remediation.checks.rollout import Found
 from remediator.remediation.checks.threshold import ThresholdText
-from remediator.remediation.checks.workload import read_target
+from remediator.remediation.checks.workload import CNPG, OF_CLUSTER, read_target
 from remediator.remediation.samples import CheckSample
 
 NAME = "replication_healthy"
-CNPG = "Cluster.postgresql.cnpg.io"
 HEALTHY = "Cluster in healthy state"
-OF_CLUSTER = "cnpg.io/cluster"
-"""Label of an instance's pod."""
 FENCED = "cnpg.io/fencedInstances"
 
 STUCK = ("unrecoverable", "not enough disk space", "waiting for user action", "unable to create", "cannot proceed")

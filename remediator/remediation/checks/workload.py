@@ -7,13 +7,20 @@ import re
 from collections.abc import Sequence
 
 from remediator.actions.eviction import selector_text
-from remediator.objects import WORKLOADS, Object, ObjectRef, controller_of, dig, uid_of
+from remediator.objects import WORKLOADS, Object, ObjectRef, controller_of, dig, kind_of, ref_of, uid_of
 from remediator.ports import Cluster
 from remediator.remediation.checks.base import CheckContext, CheckTarget, MetricLabels, Unknown
 from remediator.remediation.promql import equals, matches, one_of, regex_quote
 
 _SAFE = "[bcdfghjklmnpqrstvwxz2456789]"
 """The characters of generated names and template hashes (k8s.io/apimachinery/pkg/util/rand): no vowels, no 0, 1, 3."""
+
+CNPG = "Cluster.postgresql.cnpg.io"
+OF_CLUSTER = "cnpg.io/cluster"
+"""Label of the pods of a CloudNativePG cluster: it controls them itself, and has no selector."""
+
+HAVE_PODS = (*WORKLOADS, "ReplicaSet", "Pod", CNPG)
+"""Kinds whose pods can be told."""
 
 _LONGEST_BASE = 58
 """Longer bases of generated pod names are cut off there (k8s.io/apiserver/pkg/storage/names)."""
@@ -31,12 +38,12 @@ async def read_target(context: CheckContext, target: CheckTarget) -> Object:
 
 async def pods_of(cluster: Cluster, workload: Object) -> tuple[Object, ...]:
     """The pods a workload controls: its selector narrows, the controller's uid decides. Raises: Unknown, ReadError."""
-    kind, namespace = str(workload["kind"]), str(dig(workload, "metadata", "namespace", default=""))
+    kind, namespace = kind_of(workload), str(dig(workload, "metadata", "namespace", default=""))
     if kind == "Pod":
         return (workload,)
-    if kind not in (*WORKLOADS, "ReplicaSet"):
-        raise Unknown(f"a {kind} has no pods of its own")
-    labels = selector_text(workload)
+    if kind not in HAVE_PODS:
+        raise Unknown(f"a {kind.partition('.')[0]} has no pods of its own")
+    labels = f"{OF_CLUSTER}={ref_of(workload).name}" if kind == CNPG else selector_text(workload)
     if not labels:
         raise Unknown("the workload has an empty selector, which would select every pod")
     owners = {uid_of(workload)}
