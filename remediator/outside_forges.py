@@ -34,9 +34,10 @@ def address_of(url: str) -> str:
     """
     text = url.strip()
     if "://" not in text:
-        host, colon, path = text.partition(":")
-        host = host.rpartition("@")[2]
-        if not colon or "/" in host or not host:
+        before, colon, path = text.partition(":")
+        host = before.rpartition("@")[2]
+        # `user:password@host:path` is no form of git's: its password would be taken for the path, and told.
+        if not colon or "/" in host or not host or ("@" in path and "@" not in before):
             return ""
         return _joined(host, path)
     try:

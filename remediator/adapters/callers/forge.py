@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from remediator.adapters.callers.forge_places import Here, Places
-from remediator.adapters.callers.forge_proposing import close, may, propose, refuse_moved, wish_of
+from remediator.adapters.callers.forge_proposing import OURS, close, may, propose, refuse_moved, wish_of
 from remediator.adapters.forges.port import MOST_FILES, Blob
 from remediator.errors import CannotSee, Conflict, Forbidden, NotFound, ReadError, Refused, Unavailable
 from remediator.outside_forges import OWN_BRANCHES, Forge
@@ -149,6 +149,6 @@ async def _pull_request(here: Here, request: Request) -> Mapping[str, Any]:
 def _branch(request: Request) -> str:
     """Raises: NotFound."""
     branch = request.get("branch")
-    if not isinstance(branch, str) or not branch.startswith(OWN_BRANCHES) or len(branch) > 200:
+    if not isinstance(branch, str) or not OURS.fullmatch(branch):  # it becomes part of an address
         raise NotFound(f"branch: expected one of ours, {OWN_BRANCHES}..., got {branch!r:.80}")
     return branch

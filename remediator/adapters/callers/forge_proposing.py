@@ -21,7 +21,7 @@ from remediator.outside_forges import OWN_BRANCHES
 MOST_CHANGED = 20
 """Files of one pull request."""
 
-_ID = re.compile(rf"{OWN_BRANCHES}(?:[a-z0-9][a-z0-9-]{{2,60}}|{re.escape(GENERATED_ID)})")
+OURS = re.compile(rf"{OWN_BRANCHES}(?:[a-z0-9][a-z0-9-]{{2,60}}|{re.escape(GENERATED_ID)})")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -58,7 +58,7 @@ def wish_of(here: Here, request: Mapping[str, Any]) -> Wish:
     if request.get("do") != "propose":
         raise Refused(f"a forge cannot do {request.get('do')!r:.40}")
     branch, head, files = request.get("branch"), request.get("head"), request.get("files")
-    if not isinstance(branch, str) or not _ID.fullmatch(branch):
+    if not isinstance(branch, str) or not OURS.fullmatch(branch):
         raise Refused(f"branch: expected {OWN_BRANCHES} and an id, got {branch!r:.80}")
     if not isinstance(head, str) or (head and not _COMMIT.fullmatch(head)):
         raise Refused(f"head: expected the id of a commit, or nothing, got {head!r:.80}")
@@ -89,6 +89,10 @@ def _file(here: Here, path: str, said: Any) -> tuple[str, str]:
         raise Refused(f"files[{path:.200}]: expected before_sha and text")
     if len(text.encode()) > LARGEST_FILE:
         raise Refused(f"{path:.200} would have more than {LARGEST_FILE} bytes")
+    if "\r" in text:  # both forges write LF for it, so the change would be of every line
+        raise Refused(
+            f"{path:.200} has the line ends of Windows, which forges change: give it LF first, or edit by hand"
+        )
     if _sha(text.encode()) == before:
         raise Refused(f"{path:.200} says it already")
     return before, text
@@ -124,10 +128,14 @@ async def _gone_on(here: Here, wish: Wish, found: Proposal) -> Mapping[str, Any]
     if found.state == "closed":
         raise Refused(f"the pull request {found.number} of {here.name} from {wish.branch} was closed by somebody")
     if found.base != wish.base:
-        raise Refused(f"the pull request {found.number} of {here.name} from {wish.branch} is for {found.base:.80}")
+        raise Refused(_other_base(here, wish, found))
     if found.state == "open" and not await _ours(here, wish):
         raise Refused(f"the pull request {found.number} of {here.name} from {wish.branch} has other changes by now")
     return _said(here, wish, found)
+
+
+def _other_base(here: Here, wish: Wish, found: Proposal) -> str:
+    return f"the pull request {found.number} of {here.name} from {wish.branch} is for {found.base:.80}"
 
 
 async def _branch_of(here: Here, wish: Wish, head: str) -> None:
@@ -141,6 +149,8 @@ async def _branch_of(here: Here, wish: Wish, head: str) -> None:
     try:
         there = await _ours(here, wish)
     except NotFound:
+        if isinstance(refused, Conflict):
+            raise Uncertain(f"{refused}; it cannot be seen yet") from None
         raise refused from None
     except ReadError as exc:
         raise Uncertain(f"{refused}; whether the branch is there cannot be seen: {exc}") from exc
@@ -158,8 +168,12 @@ async def _opened(here: Here, wish: Wish) -> Proposal:
         found = await here.forge.find(here.project, wish.branch)
     except ReadError as exc:
         raise Uncertain(f"{refused}; whether there is a pull request cannot be seen: {exc}") from exc
-    if found is not None and found.state != "closed" and found.base == wish.base:
+    if found is not None and found.state != "closed":
+        if found.base != wish.base:
+            raise Refused(_other_base(here, wish, found))
         return found
+    if isinstance(refused, Conflict):  # lists lag behind; without its branch it would be closed
+        raise Uncertain(f"{refused}; no list shows it yet")
     left = await _tidied(here, wish.branch)
     raise Refused(f"{refused}{left}", forbidden=getattr(refused, "forbidden", False))
 

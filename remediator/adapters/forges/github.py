@@ -20,6 +20,8 @@ from remediator.adapters.forges.port import (
     Proposal,
     content_of,
     got,
+    no_file,
+    refused_to_make,
     send_problem,
     url_of,
     wanted,
@@ -29,6 +31,7 @@ from remediator.errors import CannotSee, Forbidden, NotFound, ReadError, Refused
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 RAW = {**HEADERS, "Accept": "application/vnd.github.raw+json"}
 REGULAR = ("100644", "100755")
+LINK = "120000"
 MOST_CHANGED = 300
 """Files that a comparison lists; it may be more."""
 
@@ -56,7 +59,11 @@ class GitHub:
                 raise NotFound(f"{project} has no {path} at {commit[:12]}")
             if entry.get("type") == "blob" and depth == len(parts) - 1:
                 found = _blob(entry, path)
-                return (found,) if found else ()
+                if found is None:
+                    raise no_file(project, path)
+                return (found,)
+            if entry.get("type") == "commit" or entry.get("mode") == LINK:
+                raise no_file(project, "/".join(parts[: depth + 1]))
             if entry.get("type") != "tree":
                 raise NotFound(f"{project} has no {path} at {commit[:12]}: {part} is no folder")
             tree = _id(entry, "sha")
@@ -96,12 +103,17 @@ class GitHub:
         tree = await self._post(f"{repo}/git/trees", {"base_tree": base, "tree": entries}, harmless=True)
         body = {"message": message, "tree": _made(tree), "parents": [head]}
         made = await self._post(f"{repo}/git/commits", body, harmless=True)
-        await self._post(f"{repo}/git/refs", {"ref": f"refs/heads/{branch}", "sha": _made(made)})
+        try:
+            await self._post(f"{repo}/git/refs", {"ref": f"refs/heads/{branch}", "sha": _made(made)})
+        except Refused as exc:
+            raise refused_to_make(exc) from exc
 
     async def open(self, project: str, *, branch: str, base: str, title: str, body: str) -> Proposal:
         asked = {"title": title, "head": branch, "base": base, "body": body, "maintainer_can_modify": False}
         try:
             return _proposal(await self._post(f"{_repo(project)}/pulls", asked))
+        except Refused as exc:
+            raise refused_to_make(exc) from exc
         except CannotSee as exc:
             raise Uncertain(str(exc)) from exc
 
@@ -145,7 +157,7 @@ class GitHub:
         return [one for one in entries if isinstance(one, dict)]
 
     async def _mode(self, project: str, commit: str, path: str) -> str:
-        """Raises: ReadError, NotFound for what is no regular file."""
+        """Raises: ReadError, NotFound for a folder."""
         found = await self.blobs(project, commit, path)
         if len(found) != 1 or found[0].path != path:
             raise NotFound(f"{path} of {project} is no regular file")

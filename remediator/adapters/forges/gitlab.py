@@ -17,11 +17,14 @@ from remediator.adapters.forges.port import (
     State,
     content_of,
     got,
+    no_file,
+    plain,
+    refused_to_make,
     send_problem,
     url_of,
     wanted,
 )
-from remediator.errors import CannotSee, Conflict, NotFound, Uncertain
+from remediator.errors import CannotSee, Conflict, NotFound, Refused, Uncertain
 
 PAGE = 100
 REGULAR = ("100644", "100755")
@@ -69,7 +72,10 @@ class GitLab:
     async def commit(self, project: str, *, branch: str, head: str, files: Mapping[str, str], message: str) -> None:
         actions = [{"action": "update", "file_path": path, "content": text} for path, text in sorted(files.items())]
         body = {"branch": branch, "start_sha": head, "commit_message": message, "actions": actions}
-        await self._write("POST", f"{_repository(project)}/commits", body, 201)
+        try:
+            await self._write("POST", f"{_repository(project)}/commits", body, 201)
+        except (Refused, Conflict) as exc:
+            raise refused_to_make(exc) from exc
 
     async def open(self, project: str, *, branch: str, base: str, title: str, body: str) -> Proposal:
         asked = {
@@ -81,6 +87,8 @@ class GitLab:
         }
         try:
             return _proposal(await self._write("POST", f"{_project(project)}/merge_requests", asked, 201))
+        except (Refused, Conflict) as exc:
+            raise refused_to_make(exc) from exc
         except CannotSee as exc:
             raise Uncertain(str(exc)) from exc
 
@@ -108,44 +116,49 @@ class GitLab:
 
     # --- one request each -----------------------------------------------------------------------------------------
 
-    async def _tree(self, project: str, commit: str, path: str) -> list[dict[str, Any]]:
+    async def _tree(self, project: str, commit: str, path: str, *, recursive: bool = True) -> list[dict[str, Any]]:
         """All entries below a folder, empty where there is no such folder. Raises: ReadError."""
         entries: list[dict[str, Any]] = []
-        page = "1"
-        while page:
-            asked = [("ref", commit), ("recursive", "true"), ("per_page", str(PAGE)), ("page", page)]
+        asked = [("ref", commit), ("per_page", str(PAGE)), *([("recursive", "true")] if recursive else [])]
+        asked += [("path", path)] if path else []
+        for page in range(1, MOST_ENTRIES // PAGE + 2):
             try:
                 answer = await got(
                     self._wire,
                     f"{_repository(project)}/tree",
-                    params=[*asked, ("path", path)] if path else asked,
+                    params=[*asked, ("page", str(page))],
                     max_bytes=LARGEST_LIST,
                 )
             except NotFound:
-                if path:  # the file of that name will tell whether it is the folder or the project that is not there
+                if path and page == 1:  # the folder above will tell whether it is a file
                     return []
                 raise
             entries += [one for one in content_of(self._wire, answer, list) if isinstance(one, dict)]
-            if len(entries) > MOST_ENTRIES:
-                raise CannotSee(f"{project} has more than {MOST_ENTRIES} files below {path or '/'}: name a deeper path")
-            page = answer.headers.get("X-Next-Page", "")
-            if page and not (page.isdecimal() and len(page) < 6):
-                raise CannotSee(f"{self._wire.name}: X-Next-Page is no number")
+            following = answer.headers.get("X-Next-Page", "")
+            if not following:
+                return self._whole(project, entries)
+            if following != str(page + 1):
+                raise CannotSee(f"{self._wire.name}: X-Next-Page is {following:.20!r} behind page {page}")
+        raise CannotSee(f"{project} has more than {MOST_ENTRIES} files below {path or '/'}: name a deeper path")
+
+    def _whole(self, project: str, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """GitLab makes the first page by other means than the next ones. In two orders, some entries would come twice
+        and as many never. Raises: CannotSee.
+        """
+        if len({str(one.get("path")) for one in entries}) != len(entries):
+            raise CannotSee(f"{self._wire.name}: the files of {project} come twice, its pages do not fit together")
         return entries
 
     async def _file(self, project: str, commit: str, path: str) -> Blob:
-        """Raises: ReadError."""
-        answer = await got(
-            self._wire,
-            f"{_repository(project)}/files/{quote(path, safe='')}",
-            params=(("ref", commit),),
-            max_bytes=2 * LARGEST_FILE,
-        )
-        found = content_of(self._wire, answer, dict)
-        size, blob = found.get("size"), found.get("blob_id")
-        if not isinstance(blob, str) or not blob.isalnum():
-            raise CannotSee(f"{self._wire.name}: its answer is no file")
-        return Blob(path, blob, size=size if isinstance(size, int) else None)
+        """By its folder: what GitLab says of a single file does not tell a link from a text. Raises: ReadError."""
+        beside = await self._tree(project, commit, path.rpartition("/")[0], recursive=False)
+        entry = next((one for one in beside if one.get("path") == path), None)
+        if entry is None:
+            raise NotFound(f"{project} has no {path} at {commit[:12]}")
+        found = _blob(entry) if entry.get("type") == "blob" else None
+        if found is None:
+            raise no_file(project, path)
+        return found
 
     async def _get(self, path: str) -> dict[str, Any]:
         """Raises: ReadError."""
@@ -156,7 +169,7 @@ class GitLab:
         """Raises: EffectError."""
         answer = await self._wire.exchange(method, path, body, max_bytes=LARGEST_LIST)
         if answer.status == 409:
-            raise Conflict(self._wire.said(answer))
+            raise Conflict(self._wire.said(plain(answer)))
         if answer.status != expected:
             raise send_problem(self._wire, answer)
         if expected == 204:

@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol
 
+import orjson
+
 from remediator.adapters.callers.http_wire import Answered, Wire, asked, read_failure, send_failure
-from remediator.errors import CannotSee, EffectError, ReadError, Unavailable
+from remediator.errors import CannotSee, Conflict, EffectError, ReadError, Refused, Unavailable
 
 State = Literal["open", "merged", "closed"]
 
@@ -22,6 +26,9 @@ LARGEST_LIST = 4 * 2**20
 """Bytes of one answer that lists files."""
 SUFFIXES = (".yaml", ".yml", ".json", "/Kustomization")
 RATE_LIMITED_S = 60.0
+LONGEST_WAIT_S = 3600.0
+DEEPEST = 4
+"""How far down in an error's JSON a reason is looked for."""
 MAX_URL = 300
 
 
@@ -63,7 +70,10 @@ class Forge(Protocol):
         ...
 
     async def blobs(self, project: str, commit: str, path: str) -> tuple[Blob, ...]:
-        """The regular files below a folder, or the file of that name. Raises: ReadError, CannotSee for too many."""
+        """The regular files below a folder, or the file of that name. Links and submodules are not followed.
+
+        Raises: ReadError, CannotSee for too many, and for a path that is a link or a submodule itself.
+        """
         ...
 
     async def content(self, project: str, blob: Blob) -> bytes:
@@ -77,12 +87,12 @@ class Forge(Protocol):
     async def commit(self, project: str, *, branch: str, head: str, files: Mapping[str, str], message: str) -> None:
         """A new branch with one commit on top of `head` that gives existing files these texts; all or nothing.
 
-        Raises: EffectError; Refused also when there is such a branch.
+        Raises: EffectError; Conflict when the forge says that there is such a branch.
         """
         ...
 
     async def open(self, project: str, *, branch: str, base: str, title: str, body: str) -> Proposal:
-        """Raises: EffectError; Refused or Conflict also when there is one for this branch."""
+        """Raises: EffectError; Conflict when the forge says that there is one for this branch."""
         ...
 
     async def find(self, project: str, branch: str) -> Proposal | None:
@@ -113,15 +123,69 @@ def limited(answer: Answered) -> bool:
         return True
     if answer.status != 403:
         return False
-    said = answer.json()
-    message = str(said.get("message", "")).lower() if isinstance(said, dict) else ""
+    content = answer.json()
+    said = content if isinstance(content, dict) else {}
     spent = answer.headers.get("X-RateLimit-Remaining") == "0" or "Retry-After" in answer.headers
-    return spent or "rate limit" in message
+    explained = str(said.get("documentation_url", "")).endswith("rate-limits")
+    return spent or explained or "rate limit" in str(said.get("message", "")).lower()
+
+
+def plain(answer: Answered) -> Answered:
+    """The same, its reasons in one line: GitHub hides them in `errors`, GitLab in lists and below names of fields."""
+    content = answer.json()
+    if not isinstance(content, dict):
+        return answer
+    said = [text for key in ("message", "errors", "error", "error_description") for text in _reasons(content.get(key))]
+    return replace(answer, body=orjson.dumps({"message": ": ".join(dict.fromkeys(said))})) if said else answer
+
+
+def _reasons(said: Any, depth: int = DEEPEST) -> list[str]:
+    if isinstance(said, str):
+        return [" ".join(said.split())]
+    if not depth:
+        return ["..."]
+    if isinstance(said, list):
+        return [text for one in said for text in _reasons(one, depth - 1)]
+    if not isinstance(said, dict):
+        return []
+    if said.get("message"):
+        return _reasons(said["message"], depth - 1)
+    if "code" in said:
+        return [" ".join(str(said[key]) for key in ("resource", "field", "code") if key in said)]
+    return [f"{key} {text}" for key, below in said.items() for text in _reasons(below, depth - 1)]
+
+
+def no_file(project: str, path: str) -> CannotSee:
+    return CannotSee(
+        f"{path} of {project} is no folder and no regular file: links and submodules are not followed, "
+        "name what it points to"
+    )
+
+
+def refused_to_make(problem: Refused | Conflict) -> EffectError:
+    """Conflict for a branch or a pull request that is there already; neither forge has a code for only that."""
+    said = str(problem)
+    if "already exists" in said:
+        return Conflict(said)
+    return Refused(said, forbidden=getattr(problem, "forbidden", False))
+
+
+def _wait_s(answer: Answered) -> float:
+    """Until a limit ends, in seconds by the clock of the forge."""
+    asked_for, ends = answer.headers.get("Retry-After", ""), answer.headers.get("X-RateLimit-Reset", "")
+    wait_s = RATE_LIMITED_S
+    if asked_for.isdecimal() and len(asked_for) < 6:
+        wait_s = float(asked_for)
+    elif ends.isdecimal() and len(ends) < 12 and answer.headers.get("X-RateLimit-Remaining") == "0":
+        with suppress(ValueError, OverflowError):  # no date: the usual time
+            wait_s = max(1.0, int(ends) - parsedate_to_datetime(answer.headers.get("Date", "")).timestamp())
+    return min(wait_s, LONGEST_WAIT_S)
 
 
 def read_problem(wire: Wire, answer: Answered) -> ReadError:
     """What an answer other than the expected one means for a question."""
-    if limited(answer):
+    too_much, answer = limited(answer), plain(answer)
+    if too_much:
         return CannotSee(f"{wire.said(answer)} (it limits how much we may ask)")
     if 300 <= answer.status < 400:
         return CannotSee(f"{wire.name} redirected us ({answer.status}): the project has moved, or url is wrong")
@@ -132,10 +196,11 @@ def read_problem(wire: Wire, answer: Answered) -> ReadError:
 
 def send_problem(wire: Wire, answer: Answered) -> EffectError:
     """What an answer other than the expected one means for something sent."""
-    if limited(answer):
-        asked_for = answer.headers.get("Retry-After", "")
-        wait_s = float(asked_for) if asked_for.isdecimal() and len(asked_for) < 6 else RATE_LIMITED_S
-        return Unavailable(wire.said(answer), retry_after_s=min(wait_s, 3600.0))
+    too_much, answer = limited(answer), plain(answer)
+    if too_much:
+        return Unavailable(wire.said(answer), retry_after_s=_wait_s(answer))
+    if answer.status == 404:
+        return Refused(f"{wire.said(answer)} (not there, or the token may not do it)")
     return send_failure(wire, answer)
 
 

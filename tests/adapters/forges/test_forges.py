@@ -17,6 +17,7 @@ BRANCH = "remediator/abc123defg"
 FILES_OF = {"about": "files", "path": "apps/shop", "branch": "main"}
 ABOUT = {"about": "pull_request", "branch": BRANCH}
 CLOSE = {"do": "close", "branch": BRANCH}
+ABUSE = '{"message": "You went too fast.", "documentation_url": "https://docs.github.com/x#secondary-rate-limits"}'
 NEW = FILES[WEB].replace("replicas: 3", "replicas: 5")
 
 
@@ -76,7 +77,13 @@ async def test_an_address_is_looked_up(caller: ForgeCaller, place: str) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["https://git.example.com/acme/other", "https://evil.example.com/acme/deploy", "nowhere", "https://u:hunter2@h/x"],
+    [
+        "https://git.example.com/acme/other",
+        "https://evil.example.com/acme/deploy",
+        "nowhere",
+        "https://u:hunter2@h/x",
+        "u:hunter2@h:x",
+    ],
 )
 async def test_an_address_that_is_not_listed(caller: ForgeCaller, server: ForgeServer, place: str) -> None:
     with pytest.raises(NotFound, match=r"add it to outside\.forges") as problem:
@@ -135,6 +142,7 @@ async def test_what_is_no_text(caller: ForgeCaller, server: ForgeServer) -> None
         (Fault(status=301), CannotSee, "redirected us"),
         (Fault(status=429, retry_after="30"), CannotSee, "limits how much"),
         (Fault(status=403, retry_after="30"), CannotSee, "limits how much"),
+        (Fault(status=403, body=ABUSE), CannotSee, "limits how much"),
         (Fault(status=502, body="<html>"), CannotSee, "502"),
         (Fault(status=200, body="<html>login"), CannotSee, "no dict of JSON"),
         (Fault(drop=True), CannotSee, "no answer"),

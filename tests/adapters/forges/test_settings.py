@@ -85,6 +85,7 @@ def test_repositories_that_are_not_taken(more: dict[str, Any], reason: str) -> N
         ("git.example.com:acme/deploy", "git.example.com/acme/deploy"),
         ("https://git.example.com/", ""),
         ("file:///etc/passwd", ""),
+        ("someone:hunter2@git.example.com:acme/deploy", ""),
         ("https://[bad/acme", ""),
         ("deploy", ""),
         ("", ""),

@@ -74,7 +74,7 @@ class FakeGitHub(ForgeServer):
     async def _ref(self, request: web.Request) -> web.Response:
         branch = request.match_info["branch"]
         sha = self.repo.branches.get(branch)
-        if sha is None:
+        if sha is None or branch in self.unseen:
             return self.said(404, "Not Found")
         return web.json_response({"ref": f"refs/heads/{branch}", "object": {"type": "commit", "sha": sha}})
 
@@ -153,8 +153,10 @@ class FakeGitHub(ForgeServer):
     async def _create_ref(self, request: web.Request) -> web.Response:
         body = await body_of(request)
         name = str(body.get("ref", ""))
-        if not name.startswith("refs/heads/") or body.get("sha") not in self.repo.commits:
+        if not name.startswith("refs/heads/"):
             return self.said(422, "Validation Failed")
+        if body.get("sha") not in self.repo.commits:
+            return self.said(422, "Object does not exist")
         branch = name.removeprefix("refs/heads/")
         if branch in self.repo.branches:
             return self.said(422, "Reference already exists")

@@ -60,7 +60,7 @@ class FakeGitLab(ForgeServer):
     async def _branch(self, request: web.Request) -> web.Response:
         branch = request.match_info["branch"]
         sha = self.repo.branches.get(branch)
-        if sha is None:
+        if sha is None or branch in self.unseen:
             return self.said(404, "404 Branch Not Found")
         return web.json_response({"name": branch, "commit": {"id": sha}, "protected": self.repo.is_protected(branch)})
 
@@ -121,7 +121,7 @@ class FakeGitLab(ForgeServer):
     # --- merge requests -------------------------------------------------------------------------------------------
 
     async def _list(self, request: web.Request) -> web.Response:
-        branch = request.query.get("source_branch")
+        branch = request.query.get("source_branch", "")
         if request.query.get("state") != "all" or not branch:
             self.violations.append(f"list merge requests by {request.query}")
         return web.json_response([self._told(pull) for pull in self.listed(branch)])

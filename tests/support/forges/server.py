@@ -40,6 +40,8 @@ class ForgeServer(FakeServer):
         self.may_propose = True
         self.late: set[int] = set()
         """Numbers of pull requests that lists do not show yet: they come from a search, which lags behind."""
+        self.unseen: set[str] = set()
+        """Branches that reads do not show yet."""
         self.moved = False
         """Whether the project has another name by now."""
         self.lose: Counter[str] = Counter()
