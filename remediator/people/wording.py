@@ -50,6 +50,8 @@ _ANSWERS = (Button.APPROVE, Button.REJECT, Button.DETAILS)
 _TAKE = (Button.TAKE, Button.DETAILS)
 
 CHANGED_NOTHING = "Nothing was changed."
+CHECK_FAILED = "check_failed"
+"""Outcome `failed` of one that did nothing: a gate before its first effect said no."""
 _NOBODY = "Nothing needed from you."
 _ALERT_IS_YOURS = "The alert is yours."
 DONE = "Done"
@@ -240,6 +242,7 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     "uncertain": ("not sure it landed", "Whether the change happened is unknown. Nothing more will be sent."),
     "stopped": ("stopped", "It was stopped, and nothing more will be sent."),
     "failed": ("did not help", "What was changed is still in place."),
+    CHECK_FAILED: ("a check failed", CHANGED_NOTHING),
     "inconclusive": ("cannot tell if it helped", "What was changed is still in place."),
     "undone": ("did not help, undone", "The change was taken back, the problem is still there."),
     "undo_failed": ("undo failed", "The change made it worse and could not be taken back."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from remediator.objects import WORKLOADS
+from remediator.playbooks.gates import PULL_REQUEST
 from remediator.playbooks.lint_findings import Review, Severity
 from remediator.playbooks.meaning import WITHOUT_INVERSE
 from remediator.playbooks.model import Mode, Playbook, TargetSpec
@@ -39,7 +40,9 @@ def pointless_steps(review: Review, playbook: Playbook) -> None:
         review.say(Severity.WARNING, "no-action", ("steps",), "no step acts", "Add a step with an action.")
         return
     for index, step in enumerate(playbook.steps):
-        if index > actions[-1]:
+        if index > actions[-1] and not (
+            step.check and step.check.kind == PULL_REQUEST
+        ):  # it waits longer than checks do
             kind = "wait" if step.wait is not None else "check" if step.check else "ask"
             hint = "Use verify.settle and verify.checks for what comes after." if kind != "ask" else "Move it up."
             review.say(Severity.WARNING, "unreachable", ("steps", index), f"this {kind} holds nothing back", hint)

@@ -19,6 +19,7 @@ from remediator.people.routes import News, Routes, notices
 from remediator.people.story import ApprovalNote, EvidenceNote, Measure, Story, StoryAlert, Urgency
 from remediator.people.wording import (
     ASKING,
+    CHECK_FAILED,
     HOLD_STAYS,
     LEFT_ALONE,
     LEFT_AS_IT_IS,
@@ -328,7 +329,7 @@ def story_of(
         measures=measures(r),
         undo=arrows(r.plan.undo_text) if r.plan else "",
         approval=_approval(r),
-        outcome=r.outcome.value,
+        outcome=CHECK_FAILED if r.outcome is StepOutcome.FAILED and not r.done else r.outcome.value,
         next_rung=next_rung,
         console_url=f"{console}/remediations/{r.id}" if console else "",
         runbook=spec.runbook if spec else "",
