@@ -192,7 +192,7 @@ async def test_a_store_that_is_down_is_said() -> None:
 
 
 def _loaded(project: str, *actions: str) -> Any:
-    steps = [SimpleNamespace(action=action, target=None, with_={}) for action in actions]
+    steps = [SimpleNamespace(action=action, target=None, with_={}, via="live", through_git=False) for action in actions]
     return SimpleNamespace(project=project, playbook=SimpleNamespace(steps=steps, target="from_alert"))
 
 

@@ -350,7 +350,7 @@ async def test_nothing_is_called_that_is_not_configured() -> None:
     world = world_of(Act(call()))
     await world.alert()
     r = await world.run_until("denied")
-    assert "outside.sql" in r.reason
+    assert "outside.databases" in r.reason
 
 
 async def test_a_call_is_not_made_while_its_object_is_paused_or_protected() -> None:
