@@ -62,7 +62,8 @@ def hold(owner: Owner, view: View, *, begun: bool) -> Patch | None:
     """What keeps the owner from taking a live change back; None when nothing has to be done for that.
 
     `begun` = this step has done something already, so a hold that is there is its own.
-    Raises: NotPossible where somebody else decides about it, with `hold` while another hold lasts.
+    Raises: NotPossible where somebody else decides about it, or has ended the hold of this step, with `hold` while
+    another hold lasts.
     """
     if not corrects(owner):
         if not begun and _ours(owner):
@@ -71,6 +72,8 @@ def hold(owner: Owner, view: View, *, begun: bool) -> Patch | None:
                 hold=True,
             )
         return None
+    if begun:
+        raise NotPossible(f"{owner} is not held any more, and nobody has agreed to another hold")
     if owner.ref.kind == APPLICATION and (writer := spec_owner(owner.obj)):
         raise NotPossible(
             f"{writer} writes the spec of {owner} and would switch its automated sync on again: write via: pr",

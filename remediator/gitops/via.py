@@ -32,7 +32,7 @@ from remediator.gitops.owner import (
 )
 from remediator.gitops.wording import Evidence, body, summary_of, title
 from remediator.gitops.yaml_text import Scalar
-from remediator.objects import JSON, Object, ref_of, uid_of
+from remediator.objects import JSON, Object, ObjectRef, ref_of, uid_of
 
 VIA = "forge"
 Way = Literal["live", "pr", "hold_and_pr"]
@@ -60,6 +60,9 @@ def wants(change: Change, view: View, way: Way, argocd_namespace: str = ARGOCD_N
         return wanted
     owners = {owner.ref: owner for obj in touched.values() if (owner := owner_of(obj, view)) is not None}
     for owner in owners.values():
+        if way == "hold_and_pr":
+            space = ObjectRef("Namespace", "", owner.ref.namespace)  # which may be protected
+            wanted[f"namespace of {owner.ref.key}"] = Get(space)
         where = git_repository(owner)
         if where is not None:
             wanted[source_name(owner.ref)] = Get(where)

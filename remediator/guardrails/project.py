@@ -21,19 +21,20 @@ READS = frozenset({"project", "targets"})
 
 
 def check(facts: Facts) -> Verdict:
-    """Object to a mode, an action, a cluster or an object that the playbook's project does not have."""
+    """Object to a mode, an action, a cluster or an object that the playbook's project does not have. The end of a hold
+    is no action that a project has to list: it came with the step that holds."""
     project: Project | None = facts.project
     if project is None:
         return not_applicable(NAME, "no projects are configured")
     where = f"projects[{project.name}]"
-    if facts.limits.mode.rank > project.mode.rank:
+    if not facts.releases and facts.limits.mode.rank > project.mode.rank:
         return denies(
             NAME,
             f"mode {facts.limits.mode} is above {project.mode}, the highest of project {project.name}",
             f"{where}.mode may be raised by the operator",
             project=project.name,
         )
-    for _, what in uses(facts.playbook):
+    for _, what in () if facts.releases else uses(facts.playbook):
         if not project.allows(what):
             return denies(
                 NAME,

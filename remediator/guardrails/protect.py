@@ -11,7 +11,7 @@ from remediator.actions.change import Delete, Evict, object_of
 from remediator.guardrails.answers import cannot_see, denies, gravest_of, passes
 from remediator.guardrails.facts import Facts, TargetFacts
 from remediator.guardrails.verdict import Verdict
-from remediator.objects import Object, annotations_of, ref_of, uid_of
+from remediator.objects import Object, ObjectRef, annotations_of, ref_of, uid_of
 
 NAME = "protect"
 READS = frozenset({"targets"})
@@ -33,7 +33,9 @@ def _one(facts: Facts, target: TargetFacts) -> Verdict:
     refs = {ref for effect in target.change.effects if (ref := object_of(effect)) is not None}
     pods = {effect.pod.uid for effect in target.change.effects if isinstance(effect, Evict | Delete)}
     written = (obj for obj in target.view.objects() if ref_of(obj) in refs or uid_of(obj) in pods)
-    for obj in (target.view.target, target.view.namespace, *written):
+    spaces = {ObjectRef("Namespace", "", ref.namespace) for ref in refs}
+    around = (obj for obj in target.view.objects() if ref_of(obj) in spaces)
+    for obj in (target.view.target, target.view.namespace, *written, *around):
         if obj is not None and is_protected(obj):
             return denies(NAME, f"{ref_of(obj)} carries {PROTECT_ANNOTATION}", "its owner may remove the annotation")
     if "namespace" in target.view.unreadable:

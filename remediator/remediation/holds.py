@@ -118,6 +118,8 @@ def settled_by_others(hold: Hold, found: Object | None) -> str:
     if is_released(patch, found):
         return f"{hold.owner} is as it was before already"
     for change in patch.changes:
+        if change.path not in HOLDING_FIELDS:
+            continue  # a note beside it says nothing about who holds it
         if (now := value_at(found, change.path)) != change.before:
             what = f"{dotted(change.path)} of {patch.ref} is {brief(now)}"
             return f"left as it is: {what}, it was left at {brief(change.before)}: somebody changed it since"

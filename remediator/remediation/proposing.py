@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from remediator.actions.base import Action
-from remediator.actions.change import Change, NotPossible
+from remediator.actions.change import Change, NotPossible, Patch
 from remediator.actions.view import View, Wanted
 from remediator.errors import NotFound, ReadError
 from remediator.gitops import via
+from remediator.gitops.drift import is_hold
 from remediator.gitops.owner import ARGOCD_NAMESPACE, claim
 from remediator.gitops.wording import Evidence
 from remediator.guardrails.verdict import Answer, Verdict
@@ -265,6 +266,7 @@ class Proposer:
                         continue  # a later step is planned in its turn; what holds it now may be our own first step
                     answer = Answer.HOLD if exc.hold else Answer.DENY
                     raise NoProposal(Verdict(guardrail=exc.guardrail, answer=answer, reason=exc.reason)) from exc
+        _refuse_second_hold(spec, proposals)
         return proposals
 
     def one(
@@ -299,6 +301,19 @@ class Proposer:
         missing += [f"{p}: it was not read" for p in sorted(wanted) if p not in view.found and p not in view.unreadable]
         if missing:
             raise NoProposal(not_seen("target", "; ".join(missing)))
+
+
+def _refuse_second_hold(spec: Playbook, proposals: Sequence[Proposal]) -> None:
+    """Raises: NoProposal where a later step would wait for the end of a hold that lasts until after it."""
+    held: dict[ObjectRef, int] = {}
+    for p in proposals:
+        for effect in p.change.effects:
+            if not isinstance(effect, Patch) or not is_hold(effect):
+                continue
+            first = held.setdefault(effect.ref, p.step)
+            if first != p.step and spec.steps[p.step].via == "hold_and_pr":
+                both = f"steps {first + 1} and {p.step + 1} would both hold {effect.ref}"
+                raise NoProposal(denied("action", f"{both}, and one release would end both: use a playbook for each"))
 
 
 def _evidence(r: Remediation, spec: Playbook, records: Sequence[AlertRecord]) -> Evidence:

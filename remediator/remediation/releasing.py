@@ -16,7 +16,7 @@ import structlog
 
 from remediator.actions.change import Call
 from remediator.actions.times import parse_time
-from remediator.errors import JournalUnavailable, NotFound, ReadError
+from remediator.errors import CannotSee, JournalUnavailable, NotFound, ReadError
 from remediator.guardrails.pause import paused_by
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.wording import HOLD_OVER, HOLD_STAYS
@@ -122,7 +122,8 @@ class Releaser:
             found = [await self._request(r, call) for call in hold.requests]
             known = "; ".join(one.text for one in found)
             if all(one.merged for one in found):
-                if any(one.at is not None and now - one.at < SEEN_WITHIN for one in found):
+                seen_by_all = not any(one.at is not None and now - one.at < SEEN_WITHIN for one in found)
+                if not seen_by_all and now - hold.at < LONGEST_HOLD + SEEN_WITHIN:  # a forge's clock may be wrong
                     return
                 why = known
         if not why and not late:
@@ -161,6 +162,8 @@ class Releaser:
 
     async def _found(self, r: Remediation, hold: Hold) -> Any:
         """What holds it, as it is now; None where it does not exist. Raises: ReadError."""
+        if r.cluster not in self._clusters:
+            raise CannotSee(f"cluster {r.cluster} is not configured")
         try:
             return await self._clusters[r.cluster].get(hold.patch.ref)
         except NotFound:
@@ -177,6 +180,9 @@ class Releaser:
             answer = await forge.ask(call.place, {"about": "pull_request", "branch": branch})
         except ReadError as exc:
             return Request(f"{unknown}: {exc}")
+        except Exception as exc:  # whatever is wrong with it must not keep Git held
+            log.exception("pull_request_not_looked_at", remediation=r.id, repository=call.place, branch=branch)
+            return Request(f"{unknown}: {type(exc).__name__}")
         state = answer.get("state") if isinstance(answer, Mapping) else None
         if state == "none":
             return Request(f"there is no pull request for branch {branch} of {call.place}")

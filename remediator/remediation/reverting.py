@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from remediator.errors import JournalUnavailable
 from remediator.people.wording import LEFT_AS_IT_IS
 from remediator.ports import Clock
 from remediator.remediation.chooser import Chooser
@@ -57,7 +58,12 @@ class Reverter:
         """Look at all that waits. Returns the seconds to the next look. Raises: JournalUnavailable."""
         await self._releaser.turn()
         for waiting in await self._journal.waiting_reverts(AT_ONCE):
-            await self._look(waiting)
+            try:
+                await self._look(waiting)
+            except JournalUnavailable:
+                raise
+            except Exception:  # one that cannot be looked at keeps no other from its turn
+                log.exception("revert_not_looked_at", remediation=waiting.remediation_id)
         return EVERY.total_seconds()
 
     async def _look(self, waiting: WaitingRevert) -> None:

@@ -109,8 +109,10 @@ class Storms:
 
     async def marked(self, r: Remediation, event: Event) -> Event:
         """Where no plan could be made, the guardrails were not asked; that a storm holds it matters all the same: it
-        is told with the others then. Raises: JournalUnavailable."""
+        is told with the others then. No storm keeps a hold from being released. Raises: JournalUnavailable."""
         if not isinstance(event, PlanMade) or event.plan is not None or gravest(event.verdicts) is Answer.DENY:
+            return event
+        if r.releases:
             return event
         verdict = await self.holds(r.cluster)
         return event if verdict is None else replace(event, verdicts=(*event.verdicts, verdict))

@@ -44,7 +44,7 @@ def test_an_unreadable_fact_holds_whatever_else_is_known(guard, name):
 
 BY_US = frozenset(
     {"now", "remediation_id", "episode_id", "cluster", "playbook", "limits", "zone", "approved", "action", "unknown"}
-    | {"action_disruptive", "started", "between_rungs", "protected_namespaces", "environments", "seen"}
+    | {"action_disruptive", "started", "between_rungs", "protected_namespaces", "environments", "seen", "releases"}
 )
 """Not read from anywhere: our own state and configuration."""
 

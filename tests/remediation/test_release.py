@@ -14,9 +14,11 @@ from remediator.actions.delivery.argo import AUTOMATED_PATH, RECORD_PATH
 from remediator.adapters.simulated import FailRead, SimulatedCaller, VirtualClock
 from remediator.errors import CannotSee
 from remediator.guardrails.policy import Policy
+from remediator.guardrails.verdict import Answer, Verdict
 from remediator.objects import ObjectRef, dig, uid_of
 from remediator.playbooks.model import Mode
-from remediator.remediation.events import Approved
+from remediator.playbooks.projects import Project
+from remediator.remediation.events import Approved, PlanMade
 from remediator.remediation.holds import holds_of, over
 from remediator.remediation.state import Done, Remediation, State, StepOutcome
 from tests.gitops.made import ARGO, MANIFEST, PROD, files
@@ -217,12 +219,75 @@ async def test_a_hold_that_cannot_be_looked_at_keeps_nothing_else_from_its_turn(
 ) -> None:
     h = await held(*FULL, state=State.SUCCEEDED)
 
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("a defect of ours")
+
+    monkeypatch.setattr(h.world.core.reverter._releaser, "_decide", broken)
+    await h.world.core.reverter.turn()
+    assert (h.automated(), await h.waiting()) == (None, 1)
+
+
+async def test_a_forge_that_cannot_be_asked_at_all_is_one_that_cannot_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps nothing else from its turn, and neither people from being called nor the hold from its end."""
+    h = await held(*FULL, state=State.SUCCEEDED)
+
     async def broken(place: str, request: Mapping[str, Any]) -> Any:
         raise RuntimeError("a defect of the caller")
 
     monkeypatch.setattr(h.forge, "ask", broken)
     await h.world.core.reverter.turn()
     assert (h.automated(), await h.waiting()) == (None, 1)
+    h.world.clock.advance(2 * 3600)
+    await h.minutes(3)
+    assert h.automated() == AUTOMATED
+    (page,) = await said(h.world, "pagerduty")
+    assert "Held for too long" in page
+    assert "cannot be seen: RuntimeError" in page
+
+
+async def test_a_cluster_that_is_not_configured_any_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    h = await held(*FULL, state=State.SUCCEEDED)
+    monkeypatch.setattr(h.world.core.reverter._releaser, "_clusters", {})
+    h.world.clock.advance(2 * 3600)
+    await h.world.core.reverter.turn()
+    (page,) = await said(h.world, "pagerduty")
+    assert "It is not released yet: Application argocd/shop cannot be read: cluster c1 is not configured" in page
+
+
+async def test_a_forge_whose_clock_is_wrong_prolongs_it_by_minutes_only() -> None:
+    h = await held(*FULL, state=State.SUCCEEDED)
+    h.forge.state, h.forge.merged_at = "merged", (h.world.clock.now() + timedelta(days=3)).isoformat()
+    h.world.clock.advance(7200)
+    await h.minutes(3)
+    assert (h.automated(), await h.releases()) == (None, [])
+    await h.minutes(4)
+    assert h.automated() == AUTOMATED
+
+
+async def test_a_record_that_somebody_took_away_is_no_end_of_the_hold() -> None:
+    """Nobody has switched it on again, so somebody has to hear of it."""
+    h = await held(*FULL, state=State.SUCCEEDED)
+    h.world.cluster.edit(APP, {"metadata": {"annotations": {RECORD_PATH[-1]: None}}})
+    h.forge.state = "merged"
+    await h.minutes(3)
+    assert (h.automated(), (await h.release()).state, await h.waiting()) == (None, State.DENIED, 0)
+    (page,) = await said(h.world, "pagerduty")
+    assert "Hold stays" in page
+    assert "somebody changed it since" in page
+
+
+async def test_a_project_that_lists_its_actions_does_not_keep_it() -> None:
+    """It lets a step hold, so it lets the hold end: nobody writes `argocd_resume` for that."""
+    h = await held(*FULL, state=State.SUCCEEDED, project="shop")
+    of = {"name": "shop", "playbooks": {"folders": ["/shop"]}, "clusters": ["c1"], "namespaces": ["shop", "argocd"]}
+    later = h.world.another(
+        restart_playbook(name="other"),
+        callers={"forge": h.forge},
+        projects=(Project.model_validate({**of, "actions": ["scale"], "mode": "approve"}),),
+    )
+    h.forge.state = "merged"
+    await h.minutes(3, later)
+    assert h.automated() == AUTOMATED
 
 
 async def test_a_controller_has_looked_at_git_by_then() -> None:
@@ -243,6 +308,18 @@ async def test_it_has_not_the_last_word_on_an_incident() -> None:
     await h.minutes(3)
     assert (await h.release()).state is State.SUCCEEDED
     quiet = await h.world.journal.quiet_episodes(h.world.clock.now() + 2 * HOUR, HOUR)
+    assert [r.id for r in quiet.values() if r is not None] == ["r-0"]
+
+
+async def test_releases_that_fail_all_day_have_not_the_last_word_either() -> None:
+    h = await held(state=State.ESCALATED, outcome=StepOutcome.REFUSED)
+    (hold,) = holds_of(h.by)
+    now = h.world.clock.now()
+    for _ in range(24):
+        opened = await h.world.journal.open(h.world.core.chooser.release(h.by, hold, "why", now), now)
+        assert opened is not None
+        await h.world.journal.commit(to(opened, State.ESCALATED, now=now, due=None), now, holder="")
+    quiet = await h.world.journal.quiet_episodes(now + 2 * HOUR, HOUR)
     assert [r.id for r in quiet.values() if r is not None] == ["r-0"]
 
 
@@ -377,6 +454,41 @@ async def test_it_minds_nothing_but_people() -> None:
     h.forge.state = "merged"
     await h.minutes(3, later)
     assert h.automated() == AUTOMATED
+
+
+async def test_it_takes_no_turn_of_anybody() -> None:
+    """Neither a cooldown nor a rate keeps the next remedy away because Git was given back."""
+    h = await held(*FULL, state=State.SUCCEEDED)
+    h.forge.state = "merged"
+    await h.minutes(3)
+    release = await h.release()
+    runs = await h.world.journal.runs(h.world.clock.now(), HOUR)
+    found = [(run.ended_at is not None, run.tokens_back) for run in runs if run.remediation_id == release.id]
+    assert set(found) == {(True, True)}
+
+
+async def test_it_says_nothing_for_its_playbook() -> None:
+    """A playbook that holds and fails again and again must not look as if every second run went well."""
+    h = await held(live_of, state=State.ESCALATED, outcome=StepOutcome.FAILED)
+    await h.minutes(3)
+    assert (await h.release()).state is State.SUCCEEDED
+    assert [o.remediation_id for o in await h.world.journal.outcomes("scale-api", "c1", 9)] == ["r-0"]
+
+
+async def test_one_that_cannot_be_planned_is_no_part_of_a_storm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it would be waited for up to four hours, and people told of a storm."""
+    h = await held(*FULL, state=State.SUCCEEDED)
+    (hold,) = holds_of(h.by)
+    release = h.world.core.chooser.release(h.by, hold, "why", h.world.clock.now())
+    storms = h.world.core.runner._storms
+
+    async def holds(cluster: str) -> Verdict:
+        return Verdict(guardrail="storm", answer=Answer.HOLD, reason="7 alerts")
+
+    monkeypatch.setattr(storms, "holds", holds)
+    unseen = PlanMade(plan=None, verdicts=(), explanation="CANNOT SEE")
+    assert await storms.marked(release, unseen) == unseen
+    assert await storms.marked(h.by, unseen) != unseen
 
 
 async def test_it_goes_on_without_its_playbook_and_in_another_process() -> None:

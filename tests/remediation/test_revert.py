@@ -14,8 +14,9 @@ from remediator.errors import InvalidPlaybook
 from remediator.objects import ObjectRef
 from remediator.remediation.checks import registry
 from remediator.remediation.checks.base import CheckContext
+from remediator.remediation.journal import WaitingRevert
 from remediator.remediation.samples import CheckSample
-from remediator.remediation.state import State
+from remediator.remediation.state import Remediation, State
 from remediator.remediation.temporary import temporary as what_is_left
 from tests.remediation.test_triggers import said
 from tests.support.world import World, deployment, load, queries, restart_playbook
@@ -200,6 +201,34 @@ async def test_after_thirty_days_it_is_given_up_and_people_hear_of_it(alerts: Pr
     assert told
     assert all("Left as it is" in message for message in told)
     assert any("not been quiet for long enough within 30 days" in message for message in told)
+
+
+async def test_one_that_cannot_be_looked_at_keeps_no_other_from_its_turn(
+    alerts: Prometheus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cluster is not configured any more."""
+    world = await scaled()
+    done = await world.newest()
+    gone = replace(done, id="r-0", cluster="gone")
+    rows = (WaitingRevert(remediation_id="r-0", at=world.clock.now()), *await world.journal.waiting_reverts(9))
+    get = world.journal.get
+
+    async def found(remediation_id: str) -> Remediation | None:
+        return gone if remediation_id == "r-0" else await get(remediation_id)
+
+    async def waiting(limit: int) -> tuple[WaitingRevert, ...]:
+        return rows
+
+    monkeypatch.setattr(world.journal, "get", found)
+    monkeypatch.setattr(world.journal, "waiting_reverts", waiting)
+    looked: list[str] = []
+
+    async def noted(remediation_id: str, *_: Any) -> None:
+        looked.append(remediation_id)
+
+    monkeypatch.setattr(world.journal, "looked_at_revert", noted)
+    await world.core.reverter.turn()
+    assert looked == [done.id]
 
 
 async def test_an_incident_that_is_over_is_not_opened_again(alerts: Prometheus) -> None:

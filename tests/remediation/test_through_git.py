@@ -13,6 +13,7 @@ from remediator.adapters.simulated import FailRead, LoseReply, LoseRequest, Reje
 from remediator.adapters.simulated.behaviour import NEVER_READY
 from remediator.errors import CannotSee, Refused
 from remediator.objects import dig
+from remediator.ports import WriteRequest
 from remediator.remediation.events import Approved
 from remediator.remediation.state import State, StepOutcome
 from tests.invariants.given import At, crash
@@ -309,6 +310,51 @@ async def test_an_application_is_held_by_one_at_a_time() -> None:
     assert (r.playbook, r.state) == ("more", State.HELD), r.reason
     assert "is held for another change already" in r.reason
     assert len(world.forge.proposed) == 1
+
+
+async def test_a_hold_that_somebody_ends_at_once_stops_the_live_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not held any more, and a second hold was agreed to by nobody: the live change would be taken back."""
+    world = git_world(git_playbook("hold_and_pr"))
+    write = world.cluster.write
+
+    async def written(request: WriteRequest, *, dry_run: bool = False) -> Any:
+        answer = await write(request, dry_run=dry_run)
+        if not dry_run and request.ref == APP:
+            world.cluster.edit(APP, {"spec": {"syncPolicy": {"automated": {"selfHeal": True}}}})
+        return answer
+
+    monkeypatch.setattr(world.cluster, "write", written)
+    await world.alert()
+    r = await world.run_until("succeeded", "escalated")
+    assert (r.state, r.outcome) == (State.ESCALATED, StepOutcome.FAILED), r.reason
+    assert "Argo CD application argocd/shop is not held" in r.reason
+    assert [ref for _, ref in world.writes()] == [str(APP)]
+    assert world.forge.proposed == []
+
+
+async def test_two_steps_do_not_hold_one_application() -> None:
+    """The second would wait for the end of the first, which comes only after both."""
+    up = git_playbook("hold_and_pr")["steps"][0]
+    image = {"container": "app", "image": "shop/api:2", "repositories": ["shop/api"]}
+    more = {"action": "set_image", "with": image, "via": "hold_and_pr"}
+    world = git_world(git_playbook("hold_and_pr", steps=[up, more]))
+    await world.alert()
+    r = await world.run_until("denied", "waiting", "verifying")
+    assert r.state is State.DENIED
+    assert "teps 1 and 2 would both hold Application argocd/shop" in r.reason
+    assert world.writes() == []
+
+
+async def test_what_stands_in_a_protected_namespace_is_not_held() -> None:
+    """Whoever protects a namespace means all of it; a hold there could not be released either."""
+    world = git_world(git_playbook("hold_and_pr"))
+    annotations = {"remediator.dev/protect": "true"}
+    meta = {"name": APP.namespace, "annotations": annotations}
+    world.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+    await world.alert()
+    r = await world.run_until("denied", "succeeded")
+    assert (r.state, world.writes()) == (State.DENIED, [])
+    assert "Namespace argocd carries remediator.dev/protect" in r.reason
 
 
 class Rounds:

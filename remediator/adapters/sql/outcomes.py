@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, or_, select, true
 
 from remediator.adapters.sql.prepared import Prepared
-from remediator.adapters.sql.schema import remediations
+from remediator.adapters.sql.schema import holds, remediations
 from remediator.adapters.sql.values import from_us
 from remediator.guardrails.facts import Outcome
 from remediator.remediation.state import State, StepOutcome, load
@@ -36,6 +36,8 @@ def _latest(where: ColumnElement[bool]) -> Select[tuple[str, str, str, str, str,
             remediations.c.playbook == bindparam("playbook"),
             where,
             remediations.c.had_effect,
+            # The end of a hold says nothing about the change that was made meanwhile.
+            remediations.c.id.not_in(select(holds.c.release_id).where(holds.c.release_id.is_not(None))),
             or_(
                 # What is inconclusive counts at once, though sampling goes on for an hour.
                 remediations.c.state == State.INCONCLUSIVE.value,

@@ -32,9 +32,6 @@ from remediator.remediation.temporary import temporary
 OPENED = "opened"
 """Type of the first line of every remediation's record."""
 
-LAST_ONES = 10
-"""Of an episode: more than the holds that one may have."""
-
 WAIT_FOR_A_PAUSE = (State.HELD, State.APPROVED, State.WAITING)
 
 
@@ -90,9 +87,8 @@ def last_of_quiet_episodes(connection: Connection, now: datetime, quiet: timedel
                 ~silent.exists(),
             )
             .order_by(remediations.c.ended_at.desc(), remediations.c.seq.desc())
-            .limit(LAST_ONES)
         )
-        found[episode] = next((r for r in map(load, docs) if not r.releases), None)
+        found[episode] = next((r for r in map(load, docs.all()) if not r.releases), None)
     return found
 
 
@@ -292,7 +288,7 @@ def commit(
         alert_rows.resolve(connection, r.alerts, now)
     if decision.release:
         reservations.release(connection, r.id, now)
-    if decision.refund:
+    if decision.refund or (r.ended and r.releases):  # the end of a hold is no attempt
         reservations.refund(connection, r.id, now)
     # Inconclusive counts at once: its lock is free, and the next attempt must not slip in before it ends.
     over = r.state is State.INCONCLUSIVE or (r.ended and child is None)

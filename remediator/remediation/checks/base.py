@@ -81,11 +81,18 @@ class HttpProbe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServedCertificate:
-    """The certificate that a server shows: whom it expires when. Times are UTC, `serial` is its number in hex."""
+    """A certificate that a server shows. Times are UTC, `serial` is its number in hex.
+
+    `subject` and `issuer` are what it says of itself, for people. `above`: what the server shows with it, in its order;
+    None where that cannot be seen.
+    """
 
     serial: str
     not_before: datetime
     not_after: datetime
+    subject: str = ""
+    issuer: str = ""
+    above: tuple[ServedCertificate, ...] | None = ()
 
 
 @runtime_checkable

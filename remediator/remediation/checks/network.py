@@ -81,12 +81,13 @@ class TcpArgs(Address):
 
 class TlsArgs(Address):
     """`min_days`: the certificate shown must last so much longer. `certificate`: the one that cert-manager issued last,
-    in the target's namespace, must be the one that is shown. `name`: asked for, by default the host."""
+    in `namespace` (the target's), must be the one that is shown. `name`: asked for, by default the host."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 443
     name: Host = ""
     min_days: Annotated[float, Field(ge=0, le=3650)] = 1.0
     certificate: Annotated[str, Field(max_length=253)] = ""
+    namespace: Annotated[str, Field(max_length=63)] = ""
 
 
 class DnsArgs(CheckArgs):
@@ -121,7 +122,7 @@ async def tls(args: TlsArgs, context: CheckContext) -> CheckSample:
     if left < args.min_days:
         return answer(TLS, "bad", f"{told}, wanted {args.min_days:g}", context.now, badness=-left, tolerance=1.0)
     if args.certificate:
-        issued = await read_target(context, certificate_target(args.certificate, "", context))
+        issued = await read_target(context, certificate_target(args.certificate, args.namespace, context))
         ends = time_at(issued, "status", "notAfter")
         if ends is None:
             raise Unknown(f"{ref_of(issued)} has never been issued")

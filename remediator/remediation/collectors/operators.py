@@ -1,4 +1,4 @@
-"""`certificate_status`, `argocd_apps`, `cnpg_status`, `longhorn_status`: operators' objects in a line each.
+"""`argocd_apps`, `cnpg_status`, `longhorn_status`: operators' objects in a line each.
 
 An operator that is not there says "not installed", which is another thing than "nothing wrong".
 """
@@ -15,7 +15,6 @@ from pydantic import Field
 from remediator.objects import Object, dig, ref_of
 from remediator.playbooks.quantity import parse_quantity
 from remediator.remediation.checks.base import CheckContext
-from remediator.remediation.checks.certificate import CERTIFICATE, DAY_S
 from remediator.remediation.checks.replication import judge_cnpg
 from remediator.remediation.checks.workload import CNPG, OF_CLUSTER
 from remediator.remediation.collectors.base import CollectorKind, Evidence
@@ -31,20 +30,11 @@ from remediator.remediation.collectors.reading import (
     read,
     said,
     size,
-    span,
-    time_of,
     where,
     word,
 )
 
-CERTIFICATES, ARGOCD, CLUSTERS, LONGHORN = "certificate_status", "argocd_apps", "cnpg_status", "longhorn_status"
-
-
-class CertificatesArgs(ScopedArgs):
-    """`days`: certificates that expire earlier stand out. `limit`: how many, the most urgent first."""
-
-    days: Annotated[int, Field(ge=0, le=365)] = 21
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
+ARGOCD, CLUSTERS, LONGHORN = "argocd_apps", "cnpg_status", "longhorn_status"
 
 
 class EverywhereArgs(ScopedArgs):
@@ -52,56 +42,6 @@ class EverywhereArgs(ScopedArgs):
 
     namespace: Annotated[str, Field(max_length=63)] = "*"
     limit: Annotated[int, Field(ge=1, le=200)] = 50
-
-
-# --- cert-manager
-
-
-async def certificate_status(args: CertificatesArgs, context: CheckContext) -> Evidence:
-    """Days left, whether each is ready, and why it is not issued."""
-    spaces = namespaces_of(args, context)
-    part = await read(context, CERTIFICATE, spaces)
-    rows = [_certificate(obj, args, context) for obj in part.items]
-    rows.sort(key=lambda r: (not r["troubled"], r["days_left"] if r["days_left"] is not None else -1e9))
-    troubled = [r for r in rows if r["troubled"]]
-    soon = [r for r in rows if r["days_left"] is not None and r["days_left"] < args.days]
-    return hand_over(
-        CERTIFICATES,
-        context,
-        title=f"certificates {place_of(spaces)}",
-        lines=[f"{r['certificate']}: {r['told']}" for r in rows[: args.limit]],
-        summary=f"{count(len(rows), 'certificate')}, {len(soon)} with less than {args.days} days, "
-        f"{len(troubled)} in trouble",
-        parts=(part,),
-        rows=rows,
-        private=True,
-    )
-
-
-def _certificate(obj: Object, args: CertificatesArgs, context: CheckContext) -> dict[str, Any]:
-    ends, ready, issuing = time_of(dig(obj, "status", "notAfter")), condition(obj, "Ready"), condition(obj, "Issuing")
-    left = None if ends is None else (ends - context.now).total_seconds() / DAY_S
-    is_ready = ready.get("status") == "True"
-    told = ["ready" if is_ready else f"not ready, {word(ready.get('reason'))}{said(ready.get('message'))}"]
-    told.append("never issued" if ends is None else f"expires in {span(ends - context.now)}")
-    renewal = time_of(dig(obj, "status", "renewalTime"))
-    if renewal is not None and renewal < context.now:
-        told.append(f"due for renewal for {age(context.now, renewal)}")
-    if issuing.get("status") == "True":
-        told.append(f"being issued for {age(context.now, issuing.get('lastTransitionTime'))}")
-    failures = int(dig(obj, "status", "failedIssuanceAttempts") or 0)
-    if failures:
-        last = age(context.now, dig(obj, "status", "lastFailureTime"))
-        told.append(f"failed {failures} times, last {last} ago{said(issuing.get('message'))}")
-    issuer = dig(obj, "spec", "issuerRef") or {}
-    told.append(f"issuer {word(issuer.get('kind') or 'Issuer')} {word(issuer.get('name'), 253)}")
-    return {
-        "certificate": where(obj),
-        "days_left": None if left is None else round(left, 2),
-        "ready": is_ready,
-        "troubled": not is_ready or failures > 0 or left is None or left < args.days,
-        "told": ", ".join(told),
-    }
 
 
 # --- Argo CD
@@ -249,7 +189,6 @@ def _bytes(text: object) -> str:
 
 
 KINDS_OF_EVIDENCE = (
-    CollectorKind(CERTIFICATES, CertificatesArgs, certificate_status),
     CollectorKind(ARGOCD, EverywhereArgs, argocd_apps),
     CollectorKind(CLUSTERS, EverywhereArgs, cnpg_status),
     CollectorKind(LONGHORN, EverywhereArgs, longhorn_status),
