@@ -22,7 +22,7 @@ from tests.mutants.mutant import (
 )
 
 ROOT = Path(__file__).parents[2]
-SHARED = tuple(f"tests/guardrails/test_{name}.py" for name in ("people", "counting", "health"))
+SHARED = tuple(f"tests/guardrails/test_{name}.py" for name in ("people", "counting", "health", "answers_table"))
 READ = "tests/remediation/test_facts_read.py"
 WIRED = "tests/guardrails/test_wired_in.py"
 
