@@ -19,6 +19,7 @@ from remediator.outside_forges import Forge, check_forges
 from remediator.outside_helm import HelmRelease
 from remediator.outside_patroni import PatroniCluster
 from remediator.outside_redis import RedisSentinels
+from remediator.outside_vaults import Vault
 from remediator.playbooks.fields import NAME_PATTERN, Duration
 from remediator.secret_files import Secret, Section
 
@@ -136,6 +137,7 @@ class OutsideSettings(BaseModel):
     rds: tuple[RdsInstance, ...] = ()
     patroni: tuple[PatroniCluster, ...] = ()
     forges: tuple[Forge, ...] = ()
+    vaults: tuple[Vault, ...] = ()
 
     @model_validator(mode="after")
     def _unique_names(self) -> Self:

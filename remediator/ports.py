@@ -147,7 +147,12 @@ class Caller(Protocol):
 Callers = Mapping[str, Mapping[str, Caller]]
 """By cluster, then by what a `Call` says in `via`."""
 
-_SECTIONS = {"sql": "outside.databases", "http": "outside.endpoints", "forge": "outside.forges"}
+_SECTIONS = {
+    "sql": "outside.databases",
+    "http": "outside.endpoints",
+    "forge": "outside.forges",
+    "vault": "outside.vaults",
+}
 
 
 def section_of(via: str) -> str:

@@ -35,7 +35,7 @@ class ForceSyncSecret:
     def plan(self, params: ForceSyncSecretParams, view: View) -> Change:
         """Raises: NotPossible where the operator would ignore the annotation."""
         refuse_wrong(view, self.kinds)
-        _refuse_ignored(view)
+        refuse_ignored(view)
         change = FieldChange(path=FORCE_SYNC_PATH, before=dig(view.target, *FORCE_SYNC_PATH), after=GENERATED_TIME)
         return Change(
             effects=(Patch(ref=view.ref, uid=uid_of(view.target), changes=(change,), undoable=False),),
@@ -44,7 +44,8 @@ class ForceSyncSecret:
         )
 
 
-def _refuse_ignored(view: View) -> None:
+def refuse_ignored(view: View) -> None:
+    """Raises: NotPossible where a forced sync would do nothing."""
     if dig(view.target, "spec", "refreshPolicy") == "CreatedOnce":
         raise NotPossible(
             f"{view.ref} has refreshPolicy CreatedOnce: it is read once, and a forced sync does nothing. "

@@ -59,6 +59,10 @@ def connect_callers(
         from remediator.adapters.callers.forge import ForgeCaller
 
         callers["forge"] = ForgeCaller(settings.forges)
+    if settings.vaults:
+        from remediator.adapters.callers.vault import VaultCaller
+
+        callers["vault"] = VaultCaller(settings.vaults)
     if alertmanager is not None:
         callers["alertmanager"] = SilencesCaller(alertmanager)
     return callers

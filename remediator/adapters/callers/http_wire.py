@@ -97,7 +97,7 @@ class Wire:
         data = None
         if body is not None:
             data = orjson.dumps(body)
-            sent["Content-Type"] = "application/json"
+            sent.setdefault("Content-Type", "application/json")
         try:
             async with self._open().request(
                 method,
