@@ -100,6 +100,18 @@ async def test_tls(begins: float, ends: float, args: dict[str, Any], answer: str
     assert net.asked == ["shop.example.com:443 shop.example.com"]
 
 
+async def test_tls_of_a_certificate_elsewhere() -> None:
+    """Who serves it and what issues it are often in two namespaces, and one playbook may act on both."""
+    sim, ends = Sim(), NOW + timedelta(days=89)
+    issued = {"conditions": [], "notAfter": at(ends)}
+    sim.put(manifest("Certificate.cert-manager.io", "wide-tls", "cert-manager", spec={}, status=issued))
+    net = FakeNetwork(shown=ServedCertificate("0a1b", NOW, ends))
+    args = {"host": "shop.example.com", "certificate": "wide-tls"}
+    context = sim.context(API, http=net)
+    assert (await ask(context, "tls", **args)).answer == "unknown"
+    assert (await ask(context, "tls", **args, namespace="cert-manager")).answer == "good"
+
+
 @pytest.mark.parametrize(
     ("addresses", "answer"),
     [(("10.0.0.1", "10.0.0.2"), "good"), ((), "bad"), (CannotSee("no answer"), "unknown")],

@@ -64,12 +64,17 @@ def config(tmp_path: Path) -> Config:
     return load_config(path, {})
 
 
+def parts() -> list[dict[str, Any]]:
+    """What the comments at the end say, as YAML reads it."""
+    found = re.findall(r"^#   guardrails:\n(?:#    .*\n)+", EXAMPLE.read_text(), re.MULTILINE)
+    return [yaml.safe_load(re.sub("^#   ", "", part, flags=re.MULTILINE)) for part in found]
+
+
 def planned() -> dict[str, Playbook]:
-    """A playbook for each part in the comments at the end, by the name of its window."""
+    """A playbook for each of these parts, by the name of its window."""
     checks = {name: kind.args for name, kind in CHECKS.items()}
     actions, found = load_actions(), {}
-    for part in re.findall(r"^#   guardrails:\n(?:#    .*\n)+", EXAMPLE.read_text(), re.MULTILINE):
-        given: dict[str, Any] = yaml.safe_load(re.sub("^#   ", "", part, flags=re.MULTILINE))
+    for given in parts():
         whole = {
             "name": "planned-work",
             "match": {"alerts": ['alertname="Planned"']},
@@ -83,6 +88,13 @@ def planned() -> dict[str, Playbook]:
         assert windows is not None
         found[windows.allow[0].name] = playbook
     return found
+
+
+def shipped() -> list[tuple[str, dict[str, Any]]]:
+    """Every window in which a shipped playbook may begin, with its name, as its file writes it."""
+    files = [path for path in sorted((CONFIG.parent / "playbooks").rglob("*.yaml")) if "tests" not in path.parts]
+    limits = [(path.stem, read(path).get("guardrails") or {}) for path in files]
+    return [(name, span) for name, given in limits for span in (given.get("windows") or {}).get("allow", ())]
 
 
 def windows_of(name: str) -> Windows:
@@ -144,6 +156,13 @@ def test_nothing_begins_on_data_stores_while_backups_are_made(config: Config) ->
 def test_the_windows_for_planned_work_are_these() -> None:
     assert planned().keys() == PLANNED.keys()
     assert {tuple(windows_of(name).calendars) for name in PLANNED} == {("freeze",)}
+
+
+def test_shipped_playbooks_keep_to_these_windows() -> None:
+    """By their names: the same minute, days, length and zone as in the list, and no window that the list lacks."""
+    listed = {span["name"]: span for part in parts() for span in part["guardrails"]["windows"]["allow"]}
+    assert [f"{playbook}: {span}" for playbook, span in shipped() if listed.get(span.get("name")) != span] == []
+    assert {span["name"] for _, span in shipped()} == listed.keys() == PLANNED.keys()
 
 
 @pytest.mark.parametrize("name", PLANNED)
