@@ -24,6 +24,7 @@ from remediator.actions.delivery.argo_sync import ArgoRefresh, ArgoSync
 from remediator.actions.delivery.external_secret import ForceSyncSecret
 from remediator.actions.delivery.flux import FluxReconcile, FluxResume, FluxSuspend
 from remediator.actions.delivery.pull_requests import GitopsPr, Promote
+from remediator.actions.delivery.vault_secret import VaultRotate
 from remediator.actions.failover.patroni import PatroniFailover, PatroniSwitchover
 from remediator.actions.failover.patroni_member import PatroniReload, PatroniRestart
 from remediator.actions.failover.sentinel import SentinelFailover
@@ -173,6 +174,7 @@ BUILT_IN: tuple[type[Action[Any]], ...] = (
     RdsReboot,
     GitopsPr,
     Promote,
+    VaultRotate,
 )
 """Here and not in our own entry points, so that a checkout works without installed metadata."""
 

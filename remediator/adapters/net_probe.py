@@ -10,10 +10,16 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from remediator.errors import CannotSee
 from remediator.remediation.checks.base import ServedCertificate
+
+MOST_SHOWN = 10
+"""Certificates of a chain: more are somebody's joke."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -52,11 +58,12 @@ class NetworkProbing:
         except OSError as exc:  # ssl.SSLError is one
             raise CannotSee(f"{host}:{port}: {_text(exc)}") from exc
         try:
-            shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            connection = writer.get_extra_info("ssl_object")
+            shown, chain = connection.getpeercert(binary_form=True), _chain(connection)
         finally:
             await _close(writer)
         try:
-            return read_certificate(shown or b"")
+            return replace(read_certificate(shown or b""), above=_above(chain))
         except (ValueError, IndexError) as exc:
             raise CannotSee(f"{host}:{port} showed a certificate that cannot be read") from exc
 
@@ -99,6 +106,24 @@ def _showing() -> ssl.SSLContext:
     return context
 
 
+def _chain(connection: Any) -> list[bytes] | None:
+    """All that the server shows, its own certificate first; None where Python does not tell."""
+    ask = getattr(connection, "get_unverified_chain", None)  # Python 3.13
+    if ask is not None:
+        return list(ask())
+    ask = getattr(getattr(connection, "_sslobj", None), "get_unverified_chain", None)
+    found = None if ask is None else ask()
+    return None if found is None else [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found]
+
+
+def _above(chain: list[bytes] | None) -> tuple[ServedCertificate, ...] | None:
+    """None when one of them cannot be read: the others alone would look like all."""
+    try:
+        return None if chain is None else tuple(read_certificate(one) for one in chain[1:MOST_SHOWN])
+    except (ValueError, IndexError):
+        return None
+
+
 async def _close(writer: asyncio.StreamWriter) -> None:
     """What the other side does while we hang up says nothing about it."""
     writer.transport.abort()
@@ -111,21 +136,51 @@ def _text(exc: Exception) -> str:
 # --- DER (X.690): tag, length, content
 
 _SEQUENCE, _INTEGER, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x30, 0x02, 0x17, 0x18, 0xA0
+_SET, _OBJECT_IDENTIFIER, _BMP_STRING = 0x31, 0x06, 0x1E
+_PARTS = {b"\x55\x04\x03": "CN", b"\x55\x04\x0b": "OU", b"\x55\x04\x0a": "O"}
+"""Parts of a name that people look for: common name, unit, organisation (2.5.4.3, .11, .10)."""
 
 
 def read_certificate(der: bytes) -> ServedCertificate:
-    """Serial and validity of an X.509 certificate (RFC 5280). Raises: ValueError, IndexError."""
+    """Serial, validity and names of an X.509 certificate (RFC 5280). Raises: ValueError, IndexError."""
     outer, _ = _content(der, _SEQUENCE)
     rest, _ = _content(outer, _SEQUENCE)
     if rest[0] == _VERSION:
         _, rest = _content(rest, _VERSION)
     serial, rest = _content(rest, _INTEGER)
     _, rest = _content(rest, _SEQUENCE)  # signature algorithm
-    _, rest = _content(rest, _SEQUENCE)  # issuer
-    validity, _ = _content(rest, _SEQUENCE)
+    issuer, rest = _content(rest, _SEQUENCE)
+    validity, rest = _content(rest, _SEQUENCE)
+    subject, _ = _content(rest, _SEQUENCE)
     begins, validity = _time(validity)
     ends, _ = _time(validity)
-    return ServedCertificate(serial=serial.lstrip(b"\0").hex() or "00", not_before=begins, not_after=ends)
+    return ServedCertificate(
+        serial=serial.lstrip(b"\0").hex() or "00",
+        not_before=begins,
+        not_after=ends,
+        subject=_name(subject),
+        issuer=_name(issuer),
+    )
+
+
+def _name(name: bytes) -> str:
+    """`CN=shop.example.com, O=Example`; without what we do not know, or cannot read."""
+    try:
+        return ", ".join(f"{part}={text}" for part, text in _parts(name))
+    except (ValueError, IndexError):
+        return ""
+
+
+def _parts(name: bytes) -> Iterator[tuple[str, str]]:
+    """Raises: ValueError, IndexError."""
+    while name:
+        several, name = _content(name, _SET)
+        while several:
+            one, several = _content(several, _SEQUENCE)
+            part, value = _content(one, _OBJECT_IDENTIFIER)
+            if part in _PARTS:
+                text, _ = _content(value, value[0])
+                yield _PARTS[part], text.decode("utf-16-be" if value[0] == _BMP_STRING else "utf-8", "replace")
 
 
 def _content(data: bytes, tag: int) -> tuple[bytes, bytes]:

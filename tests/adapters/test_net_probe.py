@@ -6,14 +6,16 @@ import asyncio
 import shutil
 import socket
 import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from remediator.adapters.http_probe import AiohttpProbe
-from remediator.adapters.net_probe import read_certificate
+from remediator.adapters.net_probe import _chain, read_certificate
 from remediator.errors import CannotSee
 from remediator.remediation.checks.base import NetworkProbe
 from tests.support.certificates import server_context
@@ -58,6 +60,47 @@ async def test_a_certificate_that_nobody_trusts_is_shown(probe: AiohttpProbe, tm
     assert int(shown.serial, 16) == int(decoded["serialNumber"], 16)
     assert shown.not_after == datetime.fromtimestamp(ssl.cert_time_to_seconds(decoded["notAfter"]), UTC)
     assert shown.not_after - shown.not_before == timedelta(days=2)
+
+
+def chain_context(folder: Path) -> ssl.SSLContext:
+    """A server's certificate and the one that signed it, by openssl; names with an organisation and an umlaut."""
+
+    def run(*args: str) -> None:
+        subprocess.run(["openssl", *args], check=True, capture_output=True, timeout=30, cwd=folder)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-utf8"]
+    run("req", "-x509", *key, "-days", "9", "-subj", "/O=Prüfer/CN=Root", "-keyout", "ca.key", "-out", "ca.pem")
+    run("req", *key, "-subj", "/CN=shop.example.com", "-keyout", "own.key", "-out", "own.csr")
+    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "7", "-days", "2"]
+    run("x509", "-req", "-in", "own.csr", *signed, "-out", "own.pem")
+    (folder / "chain.pem").write_text((folder / "own.pem").read_text() + (folder / "ca.pem").read_text())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "chain.pem", folder / "own.key")
+    return context
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+async def test_what_is_shown_above_it(probe: AiohttpProbe, tmp_path: Path) -> None:
+    server, port = await listening(chain_context(tmp_path))
+    async with server:
+        own = await probe.certificate("127.0.0.1", port, name="shop.example.com", timeout_s=5)
+    assert (own.subject, own.issuer, own.serial) == ("CN=shop.example.com", "O=Prüfer, CN=Root", "07")
+    assert own.above is not None
+    (root,) = own.above
+    assert (root.subject, root.issuer) == ("O=Prüfer, CN=Root", "O=Prüfer, CN=Root")
+    assert root.not_after - root.not_before == timedelta(days=9)
+
+
+@pytest.mark.parametrize(
+    ("connection", "chain"),
+    [
+        pytest.param(SimpleNamespace(get_unverified_chain=lambda: [b"own", b"root"]), [b"own", b"root"], id="3.13"),
+        pytest.param(SimpleNamespace(_sslobj=SimpleNamespace(get_unverified_chain=lambda: None)), None, id="none"),
+        pytest.param(SimpleNamespace(), None, id="another Python"),
+    ],
+)
+def test_how_python_tells_the_chain(connection: SimpleNamespace, chain: list[bytes] | None) -> None:
+    assert _chain(connection) == chain
 
 
 async def test_no_tls_there(probe: AiohttpProbe) -> None:

@@ -13,6 +13,13 @@ from remediator.playbooks.durations import format_duration
 from remediator.playbooks.fields import Duration
 
 
+def refuse_young(age: timedelta, least: timedelta, what: str = "") -> None:
+    """`what` it is too young for. Raises: ValueError, which says how old."""
+    if age < least:
+        said = f" for {what}" if what else ""
+        raise ValueError(f"{format_duration(age)} is too young{said}: give {format_duration(least)} or more")
+
+
 class CleanUpParams(Params):
     """At most `max` that ended longer than `older_than` ago, oldest first.
 
@@ -28,8 +35,7 @@ class CleanUpParams(Params):
     @field_validator("older_than")
     @classmethod
     def _not_too_young(cls, value: timedelta) -> timedelta:
-        if value < cls.least_age:
-            raise ValueError(f"{format_duration(value)} is too young: give {format_duration(cls.least_age)} or more")
+        refuse_young(value, cls.least_age)
         return value
 
     def moment(self, view: View) -> datetime:

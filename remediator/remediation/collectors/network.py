@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import Field
@@ -73,7 +74,7 @@ def _gap(shown: Sequence[ServedCertificate]) -> list[str]:
     """Where the next one is not the issuer: a chain in which a client does not find its way. By names only."""
     return [
         f"{number}. is issued by {word(one.issuer, 200)}, and what comes next is {word(above.subject, 200)}"
-        for number, (one, above) in enumerate(zip(shown, shown[1:], strict=False), 1)
+        for number, (one, above) in enumerate(pairwise(shown), 1)
         if one.issuer != above.subject
     ]
 

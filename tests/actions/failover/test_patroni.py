@@ -109,6 +109,56 @@ def test_no_switchover(found, params, reason, hold):
     assert refused.value.hold == hold
 
 
+def spilo(patroni_4: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What Zalando's operator makes: a StatefulSet named as the cluster, whose pods are Patroni's members."""
+    labels = {"application": "spilo", "cluster-name": "acid-db", "team": "acid"}
+    stateful_set = {
+        **SET,
+        "metadata": {"name": "acid-db", "namespace": "shop", "uid": "uid-acid", "labels": labels},
+        "spec": {
+            "replicas": 3,
+            "serviceName": "acid-db",
+            "selector": {"matchLabels": {"application": "spilo", "cluster-name": "acid-db"}},
+            "template": {"metadata": {"labels": labels}},
+        },
+    }
+    members = {
+        "acid-db-0": member("leader", "running", lag=None),
+        "acid-db-1": member(state="streaming" if patroni_4 else "running", lag=16),
+        "acid-db-2": member(state="streaming" if patroni_4 else "running"),
+    }
+    told = {**cluster("", source="acid-db-0", stands_for=["StatefulSet/shop/acid-db"]), "leader": "acid-db-0"}
+    return stateful_set, {**told, "members": members}
+
+
+@pytest.mark.parametrize(
+    ("patroni_4", "params", "candidate"),
+    [
+        pytest.param(True, {}, "acid-db-2", id="the nearest"),
+        pytest.param(True, {"candidate": "acid-db-1"}, "acid-db-1", id="named"),
+        pytest.param(False, {}, "acid-db-2", id="before Patroni 4"),
+    ],
+)
+def test_a_switchover_of_zalandos_stateful_set(patroni_4, params, candidate):
+    stateful_set, found = spilo(patroni_4)
+    here = view(stateful_set, found={"cluster": found})
+    action = PatroniSwitchover()
+    change = action.plan(action.resolve(PatroniSwitchoverParams(patroni="acid-db", **params), here), here)
+    (call,) = change.effects
+    assert isinstance(call, Call)
+    assert (call.ref, call.uid, call.place) == (ref_of(stateful_set), "uid-acid", "acid-db")
+    assert call.request == {"do": "switchover", "leader": "acid-db-0", "candidate": candidate}
+    assert ObjectRef("Pod", "shop", candidate) in change.touches
+
+
+def test_only_the_stateful_set_that_it_stands_for():
+    stateful_set, found = spilo()
+    other = {**stateful_set, "metadata": {**stateful_set["metadata"], "name": "acid-other"}}
+    params = PatroniSwitchoverParams(patroni="acid-db", candidate="acid-db-1")
+    with pytest.raises(NotPossible, match="stands for StatefulSet/shop/acid-db, not for StatefulSet shop/acid-other"):
+        PatroniSwitchover().plan(params, view(other, found={"cluster": found}))
+
+
 def pod(name: str, *, ready: bool = True, running: bool = True) -> dict[str, Any]:
     state = {"running": {}} if running else {"terminated": {"exitCode": 1}}
     condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": "2025-06-01T11:50:00Z"}

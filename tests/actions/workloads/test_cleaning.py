@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from remediator.actions.change import NotPossible, Remove
 from remediator.actions.diff import diff_lines
+from remediator.actions.render import still_before
 from remediator.actions.view import ListOf
-from remediator.actions.workloads.delete_failed_pods import DeleteFailedPods, DeleteFailedPodsParams, failed_at
+from remediator.actions.workloads.delete_failed_pods import DeleteFailedPods, DeleteFailedPodsParams, ended_at
 from remediator.actions.workloads.delete_finished_jobs import DeleteFinishedJobs, DeleteFinishedJobsParams
 from remediator.ports import MADE_BY
 from tests.actions.make import NOW, NS, deployment, replicaset, view
@@ -71,10 +72,10 @@ def test_the_oldest_first_each_bound_to_its_phase():
 
 
 def test_when_a_pod_has_failed():
-    assert failed_at(failed("a", 3)) == NOW - timedelta(hours=3)
-    assert failed_at(evicted("a", 9)) == NOW - timedelta(hours=9)
+    assert ended_at(failed("a", 3)) == NOW - timedelta(hours=3)
+    assert ended_at(evicted("a", 9)) == NOW - timedelta(hours=9)
     unseen = {**failed("a"), "status": {"phase": "Failed"}}
-    assert failed_at(unseen) == NOW - timedelta(days=1)
+    assert ended_at(unseen) == NOW - timedelta(days=1)
 
 
 def test_the_pods_do_not_become_more_while_the_plan_waits():
@@ -130,7 +131,59 @@ def test_a_list_that_nobody_read_is_not_empty():
     assert refused.value.hold
 
 
-@pytest.mark.parametrize("given", [{}, {"max": 0}, {"max": 201}, {"max": 1, "older_than": "5m"}], ids=str)
+def succeeded(name: str, hours: float = 5, owners: Any = (), **meta: Any) -> dict[str, Any]:
+    pod = failed(name, hours, list(owners), **meta)
+    return {**pod, "status": {**pod["status"], "phase": "Succeeded"}}
+
+
+def test_pods_that_have_succeeded_only_when_asked_for():
+    wanted = DeleteFailedPods().wants(DeleteFailedPodsParams(max=1, phase="Succeeded"), view(namespace()))
+    assert wanted == {"pods": ListOf(kind="Pod", namespace=NS, fields="status.phase=Succeeded")}
+    found = (succeeded("once"), succeeded("shut-down", 6, owned_by("ReplicaSet", "api-1", "apps/v1")), failed("ill"))
+    change = pods(*found, phase="Succeeded")
+    assert [e.ref.name for e in change.effects] == ["shut-down", "once"]
+    assert all(e.holds == ((("status", "phase"), "Succeeded"),) for e in change.effects)
+    assert change.summary == "delete 2 of 2 succeeded pods, those before 2025-06-01T11:00:00Z"
+    assert [e.ref.name for e in pods(*found).effects] == ["ill"]
+
+
+@pytest.mark.parametrize(
+    ("pod", "why"),
+    [
+        pytest.param(succeeded("a", owners=owned_by("Job", "import")), "of a Job", id="of a Job"),
+        pytest.param(succeeded("a", owners=owned_by("Workflow")), "made by a Workflow", id="an operator's"),
+        pytest.param(succeeded("a", owners=owned_by("Node", "n1", "v1")), "static", id="static"),
+        pytest.param(
+            succeeded("a", annotations={"argocd.argoproj.io/tracking-id": "shop:/Pod:shop/a"}),
+            "applied by Git or Helm",
+            id="Argo CD",
+        ),
+        pytest.param(
+            succeeded("a", annotations={"meta.helm.sh/release-name": "shop"}), "applied by Git or Helm", id="Helm"
+        ),
+        pytest.param(succeeded("a", annotations={"remediator.dev/protect": "yes"}), "protected", id="protected"),
+    ],
+)
+def test_pods_that_have_succeeded_and_are_left_alone(pod, why):
+    with pytest.raises(NotPossible, match="no succeeded pod to delete: 1 are there, 0 of them may go"):
+        pods(pod, phase="Succeeded")
+    notes = pods(pod, succeeded("b"), phase="Succeeded").notes
+    assert any(note.startswith(f"left alone: 1 pod {why}") for note in notes)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"max": 0},
+        {"max": 201},
+        {"max": 1, "older_than": "5m"},
+        {"max": 1, "phase": "Running"},
+        {"max": 1, "phase": "Succeeded", "older_than": "30m"},
+        {"max": 1, "phase": "Succeeded", "of_jobs": True},
+    ],
+    ids=str,
+)
 def test_bad_parameters_for_pods(given):
     with pytest.raises(ValidationError):
         DeleteFailedPodsParams(**given)
@@ -215,7 +268,52 @@ def test_jobs_of_a_cronjob_only_when_asked_for():
         jobs(done(metadata={"ownerReferences": owned_by("Workflow")}), owned=True)
 
 
-@pytest.mark.parametrize("given", [{}, {"max": 201}, {"max": 1, "older_than": "30m"}], ids=str)
+def broken(name: str = "import", days: float = 4, **extra: Any) -> dict[str, Any]:
+    return job(name, state="Failed", finished=ago(days=days), **extra)
+
+
+def test_failed_ones_only_when_asked_for_and_later():
+    stopping = broken("stopping")
+    stopping["status"]["conditions"][0]["type"] = "FailureTarget"  # its pods are still being stopped
+    not_so = broken("not-so")
+    not_so["status"]["conditions"][0]["status"] = "False"
+    found = (broken("a"), broken("b", 5), broken("young", 2), done("well", 9), job("runs"), stopping, not_so)
+    change = jobs(*found, state="Failed", older_than=timedelta(days=3))
+    assert [e.ref.name for e in change.effects] == ["b", "a"]
+    assert change.summary == "delete 2 of 3 failed Jobs, those before 2025-05-29T12:00:00Z"
+    assert still_before(change.effects[0], found[1]) is None
+    again = {**found[1], "status": {**found[1]["status"], "conditions": []}}
+    assert "status" in (still_before(change.effects[0], again) or "")
+    assert [e.ref.name for e in jobs(*found).effects] == ["well"]
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        pytest.param(broken(metadata={"ownerReferences": owned_by("CronJob")}), "of a CronJob", id="history limits"),
+        pytest.param(broken(metadata={"annotations": {"meta.helm.sh/release-name": "x"}}), "applied by", id="Helm"),
+        pytest.param(broken(metadata={"annotations": {"remediator.dev/protect": ""}}), "protected", id="protected"),
+    ],
+)
+def test_failed_jobs_that_are_left_alone(found, why):
+    given = {"state": "Failed", "older_than": timedelta(days=3)}
+    with pytest.raises(NotPossible, match="no failed Job to delete: 1 are there, 0 of them may go"):
+        jobs(found, **given)
+    assert any(note.startswith(f"left alone: 1 Job {why}") for note in jobs(found, broken("other"), **given).notes)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"max": 201},
+        {"max": 1, "older_than": "30m"},
+        {"max": 1, "state": "Suspended"},
+        {"max": 1, "state": "Failed"},
+        {"max": 1, "state": "Failed", "older_than": "71h"},
+    ],
+    ids=str,
+)
 def test_bad_parameters_for_jobs(given):
     with pytest.raises(ValidationError):
         DeleteFinishedJobsParams(**given)
