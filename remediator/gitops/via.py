@@ -30,7 +30,7 @@ from remediator.gitops.owner import (
     source_name,
     source_of,
 )
-from remediator.gitops.wording import Evidence, body, summary_of, title
+from remediator.gitops.wording import Evidence, body, summary_of, title, way_of
 from remediator.gitops.yaml_text import Scalar
 from remediator.objects import JSON, Object, ObjectRef, ref_of, uid_of
 
@@ -91,15 +91,15 @@ def through_git(
     if way == "pr":
         _refuse_beyond_git(change, view, owner)
     call, places, notes = _proposal(told, owner, view, way, change, evidence)
-    says = summary_of(way, owner, change, call.place, places)
+    summary, says = summary_of(way, change), way_of(way, owner, call.place, places)
     if way == "pr":
         return replace(
             change,
             effects=(call,),
             takes=0,
             reduces_capacity=False,
-            summary=says,
-            notes=(*change.notes, *notes, "nothing changes until people merge it"),
+            summary=summary,
+            notes=(says, *change.notes, *notes),
         )
     first = hold(owner, view, begun=begun)
     if first is None and not begun:
@@ -107,8 +107,8 @@ def through_git(
     return replace(
         change,
         effects=(*((first,) if first else ()), *change.effects, call),
-        summary=says,
-        notes=(*change.notes, *notes),
+        summary=summary,
+        notes=(says, *change.notes, *notes),
     )
 
 

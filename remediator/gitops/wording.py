@@ -48,12 +48,17 @@ def title(change: Change, view: View) -> str:
     return inert(f"{view.ref}: {change.summary}")
 
 
-def summary_of(way: str, owner: Owner, change: Change, repository: str, places: tuple[str, ...]) -> str:
-    """The line of a plan, which says which way it goes."""
+def summary_of(way: str, change: Change) -> str:
+    """The line of a plan, short enough for every message that begins with it."""
+    return f"{change.summary}, {'by a pull request' if way == 'pr' else 'live and by a pull request'}"
+
+
+def way_of(way: str, owner: Owner, repository: str, places: tuple[str, ...]) -> str:
+    """What people agree to, in full."""
     where = f"opens a pull request in {repository} ({', '.join(places)})"
     if way == "pr":
-        return f"{where}, merged by people"
-    return f"holds {owner}, changes it live ({change.summary}), {where}, released when it is merged or after 2 h"
+        return f"{where}; nothing changes until people merge it"
+    return f"holds {owner}, changes it live, {where}; the hold ends when that is merged, or after 2 h"
 
 
 def body(

@@ -64,7 +64,9 @@ def test_a_pull_request_is_all_that_is_sent() -> None:
     assert list(request["files"]) == [MANIFESTS]
     assert request["files"][MANIFESTS]["before_sha"] == hashlib.sha256(MANIFEST.encode()).hexdigest()
     assert request["files"][MANIFESTS]["text"] == MANIFEST.replace("replicas: 3", "replicas: 5")
-    assert found.summary == f"opens a pull request in deploy ({MANIFESTS}: replicas 3 -> 5), merged by people"
+    assert found.summary == "replicas 3 -> 5, by a pull request"
+    says = f"opens a pull request in deploy ({MANIFESTS}: replicas 3 -> 5); nothing changes until people merge it"
+    assert found.notes[0] == says
     assert (found.takes, found.reduces_capacity, found.direction) == (0, False, "up")
 
 
@@ -72,7 +74,7 @@ def test_a_rollback_is_the_tag_that_the_pipeline_writes() -> None:
     found = through("pr", BACK)
     request = sent(found.effects[0])
     assert request["files"][KUSTOMIZED]["text"] == FILES[KUSTOMIZED].replace('"1"', '"0"')
-    assert f"({KUSTOMIZED}: newTag 1 -> 0)" in found.summary
+    assert f"({KUSTOMIZED}: newTag 1 -> 0)" in found.notes[0]
     assert any("every container of this kustomization" in note for note in found.notes)
 
 
@@ -82,9 +84,10 @@ def test_held_changed_and_proposed_in_this_order() -> None:
     assert isinstance(hold, Patch)
     assert (hold.ref.kind, live) == ("Application.argoproj.io", BACK.effects[0])
     assert isinstance(call, Call)
-    assert found.summary == (
-        "holds Argo CD application argocd/shop, changes it live (image 1 -> 0), opens a pull request in deploy "
-        f"({KUSTOMIZED}: newTag 1 -> 0), released when it is merged or after 2 h"
+    assert found.summary == "image 1 -> 0, live and by a pull request"
+    assert found.notes[0] == (
+        "holds Argo CD application argocd/shop, changes it live, opens a pull request in deploy "
+        f"({KUSTOMIZED}: newTag 1 -> 0); the hold ends when that is merged, or after 2 h"
     )
 
 

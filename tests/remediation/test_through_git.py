@@ -92,7 +92,8 @@ async def test_a_pull_request_is_waited_for_and_proved_after_the_merge() -> None
     assert "replicas: 5" in request["files"][PATH]["text"]
     assert "`Stuck`" in request["body"]
     assert r.plan is not None
-    assert r.plan.steps[0].summary == f"opens a pull request in deploy ({PATH}: replicas 3 -> 5), merged by people"
+    assert r.plan.steps[0].summary == "replicas 3 -> 5, by a pull request"
+    assert any(f"({PATH}: replicas 3 -> 5)" in note for note in r.plan.steps[0].notes)
     assert (world.writes(), world.replicas()) == ([], 3)
     asked = [a for _, a in world.forge.asked if a["about"] == "pull_request"]
     assert len(asked) <= 3, "a forge counts requests"
@@ -137,8 +138,9 @@ async def test_it_is_held_changed_live_and_proposed() -> None:
     assert [ref for _, ref in world.writes()] == [str(APP), str(API)]
     assert len(world.forge.proposed) == 1
     assert [getattr(d.inverse, "kind", "") for d in r.done] == ["patch", "patch", "call"]
-    summary = r.plan.steps[0].summary
-    assert summary.startswith("holds Argo CD application argocd/shop, changes it live (replicas 3 -> 5), opens a pull")
+    step = r.plan.steps[0]
+    assert step.summary == "replicas 3 -> 5, live and by a pull request"
+    assert any(note.startswith("holds Argo CD application argocd/shop, changes it live, opens") for note in step.notes)
     assert f"{r.cluster}/{APP.key}" in r.plan.locks
     await world.run_for(300, step=10.0)
     assert world.replicas() == 5, "the controller that would take it back is held"
