@@ -30,6 +30,9 @@ from remediator.redact import redact
 MAX_MESSAGE = 500
 """Longest message we carry on. Admission webhooks may answer pages."""
 
+UNKNOWN = "Unknown"
+"""Reason of a Status without one: most admission webhooks give a code and a message only."""
+
 DISRUPTION_BUDGET = "DisruptionBudget"
 """Cause that marks a 429 as a PDB's no; a 429 without it is overload."""
 
@@ -55,8 +58,9 @@ class Answer:
         return self.code == 404 and self.reason == "NotFound" and self.name != ""
 
     def __str__(self) -> str:
-        text = f"{self.code} {self.reason}".rstrip() + f": {self.message}"
-        more = "; ".join(m for _, m in self.causes if m and m not in self.message)
+        reason = "" if self.reason == UNKNOWN else self.reason
+        text = f"{self.code} {reason}".rstrip() + f": {self.message}"
+        more = "; ".join(m for _, m in self.causes if m and m not in self.message)[:MAX_MESSAGE]
         return f"{text} ({more})" if more else text
 
 
@@ -72,7 +76,7 @@ def parse_answer(code: int, headers: Mapping[str, str], body: bytes) -> Answer:
     causes = dig(status, "details", "causes") or ()
     return Answer(
         code,
-        str(dig(status, "reason") or "Unknown"),
+        str(dig(status, "reason") or UNKNOWN),
         _shortened(str(dig(status, "message") or "")),
         tuple((str(dig(c, "reason", default="")), _shortened(str(dig(c, "message", default="")))) for c in causes),
         retry_after if retry_after is not None else _seconds(dig(status, "details", "retryAfterSeconds")),
@@ -149,4 +153,4 @@ def _other_uid(answer: Answer) -> bool:
 
 def _lacks_permission(answer: Answer) -> bool:
     """Tell a missing permission from an admission plugin's or quota's 403: an authoriser says who cannot do what."""
-    return answer.reason != "Forbidden" or ('User "' in answer.message and '" cannot ' in answer.message)
+    return answer.reason not in ("Forbidden", UNKNOWN) or ('User "' in answer.message and '" cannot ' in answer.message)

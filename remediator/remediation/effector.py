@@ -60,6 +60,7 @@ from remediator.remediation.journal import (
 )
 from remediator.remediation.pausing import pause_scopes, target_scope
 from remediator.remediation.proofs import acknowledged, inverse_of, judge, never
+from remediator.remediation.refusals import about
 from remediator.remediation.state import Remediation
 
 SEND_WITHIN_S = 1.0
@@ -268,7 +269,8 @@ class Effector:
             gone: ActAnswer = "refused" if row.request.verb in ("patch", "create") else "nothing_to_do"
             return await self._finish(r, row, "gone", gone, str(exc))
         except Refused as exc:
-            return await self._finish(r, row, "refused", "refused", str(exc))
+            why = str(exc) if row.request.verb == "call" else about(row.request.ref, str(exc))
+            return await self._finish(r, row, "refused", "refused", why)
         except Unavailable as exc:
             after = timedelta(seconds=exc.retry_after_s) if exc.retry_after_s else None
             no: ActAnswer = "budget" if exc.disruption_budget else "busy"

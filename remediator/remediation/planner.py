@@ -45,6 +45,7 @@ from remediator.remediation.fact_reading import FactReader
 from remediator.remediation.journal import AlertRecord, Journal
 from remediator.remediation.proposing import NoProposal, Proposal, Proposer, denied, not_seen
 from remediator.remediation.reading import read_view
+from remediator.remediation.refusals import about, told_once
 from remediator.remediation.scopes import Scopes
 from remediator.remediation.state import Plan, PlannedStep, Remediation, State
 from remediator.remediation.verifier import Verifier
@@ -221,7 +222,7 @@ class Planner:
             *(self._rehearsed(r, p, effect) for p in proposals for effect in p.change.effects if _can_rehearse(effect))
         )
         notes = tuple(a for a in answers if isinstance(a, str) and a)
-        return notes, tuple(a for a in answers if isinstance(a, Verdict))
+        return notes, told_once([a for a in answers if isinstance(a, Verdict)])
 
     async def _rehearsed(self, r: Remediation, proposal: Proposal, effect: Effect) -> str | Verdict | None:
         if isinstance(effect, Call):
@@ -268,7 +269,7 @@ class Planner:
         except Refused as exc:
             if exc.forbidden and r.mode in (Mode.OBSERVE, Mode.SUGGEST):
                 return "not validated: no permission"
-            return denied("dry_run", f"the API server refuses it: {exc}")
+            return denied("dry_run", f"the API server refuses it: {about(request.ref, str(exc))}")
         except TargetGone as exc:
             return denied("target", f"the target is gone: {exc}")
         except Conflict as exc:

@@ -108,6 +108,7 @@ def test_what_a_failed_read_means(answer: tuple[int, bytes], error: type[ReadErr
         (403, "Forbidden", RBAC, True),
         (403, "Forbidden", QUOTA, False),
         (403, "Forbidden", 'admission webhook "x" denied the request: no', False),
+        (403, "", 'admission webhook "x" denied the request: no', False),
         (422, "Invalid", "User and cannot", False),
     ],
 )
@@ -154,6 +155,18 @@ def test_a_cause_that_only_repeats_the_message_is_left_out() -> None:
     details = {"causes": [{"reason": "FieldValueInvalid", "message": "must be positive"}]}
     answer = parse_answer(422, {}, status(422, "Invalid", "spec.x: must be positive", details)[1])
     assert str(answer) == "422 Invalid: spec.x: must be positive"
+
+
+def test_a_webhook_that_gives_no_reason_is_quoted_without_one() -> None:
+    answer = parse_answer(403, {}, status(403, "", 'admission webhook "x" denied the request: no')[1])
+    assert str(answer) == '403: admission webhook "x" denied the request: no'
+
+
+def test_many_causes_stay_one_readable_line() -> None:
+    causes = [{"reason": "FieldValueInvalid", "message": f"rule {number}\nis broken"} for number in range(500)]
+    said = str(parse_answer(403, {}, status(403, "", "no", {"causes": causes})[1]))
+    assert said.startswith("403: no (rule 0 is broken; rule 1 is broken; ")
+    assert len(said) < 600
 
 
 def test_an_object_dumped_into_a_message_is_cut_out() -> None:

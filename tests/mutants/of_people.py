@@ -316,7 +316,7 @@ PLANNED = (
         "refused-rehearsal",
         "a refusal denies",
         P + "Planner._dry_run",
-        'return denied("dry_run", f"the API server refuses it: {exc}")',
+        'return denied("dry_run", f"the API server refuses it: {about(request.ref, str(exc))}")',
         "return None",
         "tests/remediation/test_planning.py",
     ),

@@ -138,10 +138,16 @@ OPERATORS: tuple[Operator, ...] = (
         "h1:13S+wqCQ44njSg59DNgm1qMqVkK6+0eoZs+jv4+EWCs=",
         "config/crd/bases",
     ),
+    Operator(
+        "Zalando's Postgres Operator",
+        "github.com/zalando/postgres-operator",
+        "v1.14.0",
+        "h1:C8+n26C8v6fPB1SNW+Y8X6oQoEHufzGJXJzYPlix+zw=",
+        "manifests/postgresql.crd.yaml",
+    ),
 )
 
 WITHOUT_SCHEMA = (
-    "postgresql.acid.zalan.do",
     "HelmRelease.helm.toolkit.fluxcd.io",
     "GitRepository.source.toolkit.fluxcd.io",
     "Kafka.kafka.strimzi.io",

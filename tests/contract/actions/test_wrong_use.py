@@ -110,7 +110,7 @@ TABLE = (
         rights=False,
         guardrail="dry_run",
         says=r'the API server refuses it: 403 Forbidden: certificates\.cert-manager\.io "tls" is forbidden: .* '
-        r'cannot patch resource "certificates(/status)?" in API group .*',
+        r'cannot patch resource "certificates" in API group .* \(1 more request of this step was not accepted either\)',
     ),
     Wrong(
         id="not allowed to create it",
@@ -119,7 +119,8 @@ TABLE = (
         with_=made("Certificate", "cert-manager.io/v1", CERTIFICATE["spec"]),  # type: ignore[arg-type]
         rights=False,
         guardrail="dry_run",
-        says=r"the API server refuses it: 403 Forbidden: certificates\.cert-manager\.io is forbidden: "
+        says=r"the API server refuses it: Certificate [a-z0-9-]+/new: 403 Forbidden: "
+        r"certificates\.cert-manager\.io is forbidden: "
         r'User "[^"]+" cannot create resource "certificates" .*',
     ),
     Wrong(
@@ -129,7 +130,7 @@ TABLE = (
         given=(CERTIFICATE,),
         with_=to("spec.dnsName", ["b.example.com"]),
         guardrail="dry_run",
-        says=r"the API server refuses it: 4\d\d \w+: .*unknown field \"spec\.dnsName\".*",
+        says=r"the API server refuses it: Certificate [a-z0-9-]+/tls: 4\d\d \w+: .*unknown field \"spec\.dnsName\".*",
     ),
     Wrong(
         id="a value that its schema does not allow",
@@ -246,10 +247,8 @@ async def test_a_plan_that_cannot_be(row: Wrong, control_plane: ControlPlane, na
         await stage.close()
         clean_up(control_plane, filled(list(row.given), namespace))
     found = [(v.guardrail, v.answer, v.reason) for v in objections(answer)]
-    assert [(g, a) for g, a, _ in found if g in (row.guardrail, "target", "dry_run", "action")] in (
-        [(row.guardrail, row.answer)],
-        [(row.guardrail, row.answer)] * 2,
-    ), found
+    ours = [(g, a) for g, a, _ in found if g in (row.guardrail, "target", "dry_run", "action")]
+    assert ours == [(row.guardrail, row.answer)], found
     sentence = next(reason for guardrail, _, reason in found if guardrail == row.guardrail)
     assert re.fullmatch(row.says, sentence), sentence
     assert "\n" not in sentence

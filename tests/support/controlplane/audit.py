@@ -73,11 +73,14 @@ def policy() -> dict[str, Any]:
 
 
 def read_events(log: Path, since: int = 0) -> Iterator[AuditEvent]:
-    """Events from a byte offset on. A line still being written is left for the next call."""
+    """Events from a byte offset on. A line still being written is left for the next call, and one that was being
+    written at the offset is from before it."""
     if not log.exists():
         return
     with log.open("rb") as handle:
-        handle.seek(since)
+        if since:
+            handle.seek(since - 1)
+            handle.readline()
         for line in handle:
             if line.endswith(b"\n"):
                 event = json.loads(line)
