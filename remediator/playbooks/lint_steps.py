@@ -40,9 +40,8 @@ def pointless_steps(review: Review, playbook: Playbook) -> None:
         review.say(Severity.WARNING, "no-action", ("steps",), "no step acts", "Add a step with an action.")
         return
     for index, step in enumerate(playbook.steps):
-        if index > actions[-1] and not (
-            step.check and step.check.kind == PULL_REQUEST
-        ):  # it waits longer than checks do
+        waits_for_people = step.check is not None and step.check.kind == PULL_REQUEST  # for longer than verify does
+        if index > actions[-1] and not waits_for_people:
             kind = "wait" if step.wait is not None else "check" if step.check else "ask"
             hint = "Use verify.settle and verify.checks for what comes after." if kind != "ask" else "Move it up."
             review.say(Severity.WARNING, "unreachable", ("steps", index), f"this {kind} holds nothing back", hint)

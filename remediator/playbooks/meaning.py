@@ -63,35 +63,10 @@ WITHOUT_INVERSE = frozenset(
 )
 """Actions that nothing can take back: the old processes are gone, the volume has grown."""
 
-CHANGES_WHAT_GIT_SAYS = frozenset(
-    {
-        "rollback",
-        "rollout_undo",
-        "scale",
-        "set_hpa_bounds",
-        "set_image",
-        "set_resources",
-        "set_strategy",
-        "set_history_limit",
-        "set_route_weight",
-        "switch_service",
-        "suspend_cronjob",
-        "resume_cronjob",
-        "pause_rollout",
-        "resume_rollout",
-        "cnpg_scale",
-        "zalando_scale",
-        "set_pooler",
-        "label",
-        "annotate",
-        "patch",
-    }
-)
-"""Actions that only change fields which manifests may hold. One of an installed package says `through_git = True`."""
 
-
-def goes_through_git(name: str, action: object) -> bool:
-    return bool(getattr(action, "through_git", name in CHANGES_WHAT_GIT_SAYS))
+def goes_through_git(action: object) -> bool:
+    """Whether it only changes fields that manifests may hold."""
+    return bool(getattr(action, "through_git", False))
 
 
 @dataclass(slots=True)
@@ -251,7 +226,7 @@ class Meaning:
 
     def _through_git(self, name: str, action: Action[Any], path: FieldPath) -> None:
         """Whether what the step does can be said in Git at all."""
-        if not goes_through_git(name, action):
+        if not goes_through_git(action):
             self._say(path, f"{name} changes nothing that Git says, so there is nothing to propose", "Remove it.")
         elif self.content.get("targets") is not None:
             self._say(path, "only a change of a single target is proposed in Git", "Write target, or remove it.")
@@ -371,6 +346,8 @@ def _takes_templates(path: FieldPath) -> bool:
             return True
         case ("guardrails", "blockers", *_):
             return True  # refused by their own model
+        case ("steps", _, "check", "pull_request", *_) | ("steps", _, "with", "also_in", *_):
+            return False  # read as written: how long a lock is kept, which namespaces are named
         case ("steps", _, "with" | "target" | "verify" | "check", *_):
             return True
         case ("verify", "checks", *_):

@@ -94,7 +94,7 @@ def _steps(step: Schema, checks: Schema, actions: Mapping[str, Action[Any]], def
 
 def _through_git(actions: Mapping[str, Action[Any]]) -> list[Schema]:
     """What goes through Git is said there, taken back there, and proved after the merge."""
-    said = sorted(name for name, action in actions.items() if goes_through_git(name, action))
+    said = sorted(name for name, action in actions.items() if goes_through_git(action))
     only: Schema = {"properties": {"action": {"enum": said}, "revert": False, "repeatable": {"const": False}}}
     rules: list[Schema] = []
     for ways, then in ((list(THROUGH_GIT), only), (["pr"], {"properties": {"verify": False}})):

@@ -10,12 +10,16 @@ import pytest
 from pydantic import ValidationError
 
 from remediator.adapters.simulated import SimulatedCaller
+from remediator.errors import InvalidPlaybook
 from remediator.playbooks.gates import gate_lasts, with_gates
 from remediator.playbooks.model import Check, Playbook, Verify
 from remediator.remediation.checks.base import CheckContext, Unknown
 from remediator.remediation.checks.pull_request import PullRequestArgs, sample
 from tests.checks.fakes import context
+from tests.support.world import load, restart_playbook
 
+SCALE: dict[str, Any] = {"to": 5, "min": 1, "max": 9}
+NODE: dict[str, Any] = {"kind": "Node", "name": "n1"}
 URL = "https://git.example/acme/deploy/pulls/12"
 
 
@@ -82,12 +86,29 @@ def test_a_proposal_is_waited_for(steps: list[Any], kinds: list[str]) -> None:
     assert with_gates(once) == once
 
 
+@pytest.mark.parametrize(
+    ("steps", "where"),
+    [
+        (
+            [{"action": "scale", "with": SCALE, "via": "pr"}, {"check": {"pull_request": {"within": "${params.x}"}}}],
+            "steps[1].check.pull_request.within",
+        ),
+        ([{"action": "drain", "with": {"also_in": ["${params.x}"]}, "target": NODE}], "steps[0].with.also_in[0]"),
+    ],
+    ids=["how long a target stays locked", "protected namespaces"],
+)
+def test_what_is_read_as_written_takes_no_template(steps: list[Any], where: str) -> None:
+    params = {"x": {"type": "string", "default": "3h"}}
+    with pytest.raises(InvalidPlaybook) as caught:
+        load(restart_playbook(mode="approve", params=params, steps=steps))
+    assert f"{where}: ${{...}} is not filled in here" in str(caught.value)
+
+
 def test_how_long_a_gate_is_waited_for() -> None:
     verify = Verify(timeout=timedelta(minutes=10))
     assert gate_lasts(Check(kind="rollout"), verify) == timedelta(minutes=10)
     assert gate_lasts(Check(kind="pull_request"), verify) == timedelta(hours=2)
     assert gate_lasts(Check(kind="pull_request", args={"within": "4h"}), verify) == timedelta(hours=4)
-    assert gate_lasts(Check(kind="pull_request", args={"within": "${params.x}"}), verify) == timedelta(hours=2)
     for within in ("1m", "2d"):
         with pytest.raises(ValidationError, match="between 5m and 12h"):
             PullRequestArgs.model_validate({"within": within})

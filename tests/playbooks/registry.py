@@ -53,6 +53,7 @@ class StubAction:
     kinds: tuple[str, ...] = ("Deployment", "StatefulSet", "DaemonSet")
     needs: frozenset[str] = frozenset()
     disruptive: bool = True
+    through_git: bool = False
 
     def resolve(self, params: Any, view: View) -> Any:
         return params
@@ -81,8 +82,8 @@ class PromqlArgs(CheckArgs):
 ACTIONS: Mapping[str, Action[Any]] = {
     action.name: action
     for action in (
-        StubAction("rollback", RollbackParams),
-        StubAction("scale", ScaleParams, kinds=("Deployment", "StatefulSet")),
+        StubAction("rollback", RollbackParams, through_git=True),
+        StubAction("scale", ScaleParams, kinds=("Deployment", "StatefulSet"), through_git=True),
         StubAction("evict_pod", EvictParams),
         StubAction("rollout_restart", RestartParams),
     )

@@ -43,6 +43,7 @@ class CnpgScale:
     kinds: tuple[str, ...] = (CLUSTER,)
     needs: frozenset[str] = frozenset()
     disruptive = True
+    through_git = True
     rights = (Right("patch", CLUSTER), Right("list", "HorizontalPodAutoscaler"))
     params = InstancesParams
 

@@ -67,6 +67,7 @@ class SetPooler:
     kinds: tuple[str, ...] = (POOLER,)
     needs: frozenset[str] = frozenset()
     disruptive = True
+    through_git = True
     rights = (
         Right("patch", POOLER),
         Right("list", POOLER),

@@ -33,6 +33,7 @@ class ZalandoScale:
     kinds: tuple[str, ...] = (POSTGRESQL,)
     needs: frozenset[str] = frozenset()
     disruptive = True
+    through_git = True
     rights = (Right("patch", POSTGRESQL), Right("list", "Pod"))
     params = InstancesParams
 

@@ -57,6 +57,7 @@ class Annotate:
     kinds: tuple[str, ...] = GENERIC_KINDS
     needs: frozenset[str] = frozenset()
     disruptive = False
+    through_git = True
     params = AnnotateParams
 
     def resolve(self, params: AnnotateParams, view: View) -> AnnotateParams:
@@ -86,6 +87,7 @@ class Label:
     kinds: tuple[str, ...] = tuple(kind for kind in GENERIC_KINDS if kind != "Pod")
     needs: frozenset[str] = frozenset()
     disruptive = False
+    through_git = True
     params = LabelParams
 
     def resolve(self, params: LabelParams, view: View) -> LabelParams:

@@ -70,6 +70,7 @@ class Patch:
     kinds: tuple[str, ...] = GENERIC_KINDS
     needs = frozenset({"pods", "revisions", "pdbs"})
     disruptive = True
+    through_git = True
     params = PatchParams
 
     def resolve(self, params: PatchParams, view: View) -> PatchParams:

@@ -62,6 +62,7 @@ class SetRouteWeight:
     kinds: tuple[str, ...] = (HTTP_ROUTE, VIRTUAL_SERVICE)
     needs: frozenset[str] = frozenset()
     disruptive = True
+    through_git = True
     rights: tuple[Right, ...] = (
         Right("patch", HTTP_ROUTE),
         Right("patch", VIRTUAL_SERVICE),

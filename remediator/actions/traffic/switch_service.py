@@ -37,6 +37,7 @@ class SwitchService:
     kinds: tuple[str, ...] = ("Service",)
     needs: frozenset[str] = frozenset()
     disruptive = True
+    through_git = True
     rights: tuple[Right, ...] = (Right("patch", "Service"), Right("list", "EndpointSlice"), Right("list", "Pod"))
     params = SwitchServiceParams
 

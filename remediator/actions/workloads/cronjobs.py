@@ -39,6 +39,7 @@ class SuspendCronJob:
     kinds: tuple[str, ...] = ("CronJob",)
     needs: frozenset[str] = frozenset()
     disruptive = False
+    through_git = True
     params = NoParams
 
     def resolve(self, params: NoParams, view: View) -> NoParams:
@@ -65,6 +66,7 @@ class ResumeCronJob:
     kinds: tuple[str, ...] = ("CronJob",)
     needs: frozenset[str] = frozenset()
     disruptive = False
+    through_git = True
     params = NoParams
 
     def resolve(self, params: NoParams, view: View) -> NoParams:

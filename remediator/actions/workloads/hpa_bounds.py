@@ -65,6 +65,7 @@ class SetHpaBounds:
     kinds: tuple[str, ...] = (HPA, "Deployment", "StatefulSet")
     needs = frozenset({"hpas", "pdbs"})
     disruptive = True
+    through_git = True
     rights = (Right("patch", HPA), Right("list", HPA), Right("get", KEDA), Right("patch", KEDA))
     params = SetHpaBoundsParams
 

@@ -25,6 +25,7 @@ class PauseRollout:
     kinds: tuple[str, ...] = ("Deployment",)
     needs: frozenset[str] = frozenset()
     disruptive = False
+    through_git = True
     params = NoParams
 
     def resolve(self, params: NoParams, view: View) -> NoParams:
@@ -50,6 +51,7 @@ class ResumeRollout:
     kinds: tuple[str, ...] = ("Deployment",)
     needs = frozenset({"pods", "pdbs"})
     disruptive = True
+    through_git = True
     params = NoParams
 
     def resolve(self, params: NoParams, view: View) -> NoParams:

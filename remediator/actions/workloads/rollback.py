@@ -40,6 +40,7 @@ class Rollback:
     kinds: tuple[str, ...] = WORKLOADS
     needs = frozenset({"pods", "revisions", "pdbs"})
     disruptive = True
+    through_git = True
     rights = (*(Right("patch", kind) for kind in WORKLOADS), Right("delete", "Pod"))
     params = RollbackParams
 

@@ -35,6 +35,7 @@ class RolloutUndo:
     kinds: tuple[str, ...] = (ROLLOUT,)
     needs: frozenset[str] = frozenset()
     disruptive = True
+    through_git = True
     rights = (Right("patch", ROLLOUT), Right("list", "ReplicaSet"))
     params = RolloutUndoParams
 

@@ -69,6 +69,7 @@ class Scale:
     kinds: tuple[str, ...] = ("Deployment", "StatefulSet")
     needs = frozenset({"hpas", "pdbs"})
     disruptive = True
+    through_git = True
     params = ScaleParams
 
     def resolve(self, params: ScaleParams, view: View) -> ScaleParams:

@@ -64,6 +64,7 @@ class SetImage:
     kinds: tuple[str, ...] = WORKLOADS
     needs = frozenset({"pods", "revisions", "pdbs"})
     disruptive = True
+    through_git = True
     params = SetImageParams
 
     def resolve(self, params: SetImageParams, view: View) -> SetImageParams:

@@ -104,6 +104,7 @@ class SetResources:
     kinds: tuple[str, ...] = WORKLOADS
     needs = frozenset({"pods", "revisions", "pdbs"})
     disruptive = True
+    through_git = True
     rights = (
         *(Right("patch", kind) for kind in WORKLOADS),
         Right("patch", "Pod", "resize"),

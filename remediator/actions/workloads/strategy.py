@@ -49,6 +49,7 @@ class SetStrategy:
     kinds: tuple[str, ...] = ("Deployment", "DaemonSet")
     needs: frozenset[str] = frozenset()
     disruptive = False
+    through_git = True
     params = SetStrategyParams
 
     def resolve(self, params: SetStrategyParams, view: View) -> SetStrategyParams:
@@ -111,6 +112,7 @@ class SetHistoryLimit:
     kinds: tuple[str, ...] = WORKLOADS
     needs = frozenset({"revisions"})
     disruptive = False
+    through_git = True
     params = SetHistoryLimitParams
 
     def resolve(self, params: SetHistoryLimitParams, view: View) -> SetHistoryLimitParams:
