@@ -134,8 +134,8 @@ class Effector:
         cluster = self._clusters[r.cluster]
         effect = effect_of(r)
         try:
-            looked, paused = await asyncio.gather(
-                self._look(cluster, r, effect), self._paused_namespace(r, _namespace_of(effect))
+            looked, space = await asyncio.gather(
+                self._look(cluster, r, effect), self._namespace(r, _namespace_of(effect))
             )
         except NotFound as exc:
             return self._acted(r, "refused", f"it does not exist any more: {exc}")
@@ -145,7 +145,9 @@ class Effector:
             return self._acted(r, "nothing_to_do", "no pod fits the rule any more")
         if looked is None and isinstance(effect, Remove):
             return self._acted(r, "nothing_to_do", f"{effect.ref} is gone already")
-        objection = self._compare(r, effect, looked) or paused or await last_look(r, effect, looked or {})
+        objection = (
+            self._compare(r, effect, looked) or self._paused(r, space) or await last_look(r, effect, looked or {})
+        )
         if objection is not None:
             return objection
         request = render(
@@ -175,30 +177,33 @@ class Effector:
 
     async def _may_send_again(self, r: Remediation, last: Attempt, last_look: LastLook) -> Acted | None:
         """A pause in the journal refuses the attempt row; annotations and silences must be looked for, also for a
-        resend. Raises: JournalUnavailable."""
+        resend. What its owner has protected since is out of reach too: a call carries no version that would stop it.
+        Raises: JournalUnavailable."""
         ref = last.request.ref
         try:
-            paused = await self._paused_namespace(r, ref.namespace)
-            looked = await self._clusters[r.cluster].get(ref)
-        except NotFound:
-            return None  # the request will find nothing either
+            space, looked = await self._namespace(r, ref.namespace), await self._found(r, ref)
         except ReadError as exc:
             return self._acted(r, "cannot_see", f"last look failed: {exc}")
-        return paused or self._paused(r, ref, looked) or await last_look(r, effect_of(r), None)
+        for obj in filter(None, (space, looked)):
+            if closed := self._paused(r, obj) or self._protected(r, obj):
+                return closed
+        return await last_look(r, effect_of(r), None)
 
-    async def _paused_namespace(self, r: Remediation, namespace: str) -> Acted | None:
-        """Raises: ReadError."""
-        if not namespace:
-            return None
-        ref = ObjectRef("Namespace", "", namespace)
+    async def _namespace(self, r: Remediation, namespace: str) -> Object | None:
+        """None where there is none: its objects are gone as well. Raises: ReadError."""
+        return await self._found(r, ObjectRef("Namespace", "", namespace)) if namespace else None
+
+    async def _found(self, r: Remediation, ref: ObjectRef) -> Object | None:
+        """None where there is none. Raises: ReadError."""
         try:
-            return self._paused(r, ref, await self._clusters[r.cluster].get(ref))
+            return await self._clusters[r.cluster].get(ref)
         except NotFound:
-            return None  # its objects are gone as well
+            return None
 
-    def _paused(self, r: Remediation, ref: ObjectRef, looked: Object) -> Acted | None:
-        why = annotations_of(looked).get(PAUSE_ANNOTATION)
-        return None if why is None else self._acted(r, "paused", f"{ref} is paused by annotation: {why}")
+    def _paused(self, r: Remediation, looked: Object | None) -> Acted | None:
+        if looked is None or (why := annotations_of(looked).get(PAUSE_ANNOTATION)) is None:
+            return None
+        return self._acted(r, "paused", f"{ref_of(looked)} is paused by annotation: {why}")
 
     def _protected(self, r: Remediation, looked: Object) -> Acted | None:
         return self._acted(r, "deny", f"{ref_of(looked)} is protected by annotation") if is_protected(looked) else None
@@ -234,10 +239,10 @@ class Effector:
             return self._acted(r, "refused", f"{effect.ref} exists already, and this is not what made it")
         assert looked is not None
         if isinstance(effect, Evict | Delete):
-            return self._paused(r, ref_of(looked), looked) or self._protected(r, looked)
+            return self._paused(r, looked) or self._protected(r, looked)
         if isinstance(effect, Patch) and not effect.subresource and _carries_marker(r, effect, looked):
             return self._acted(r, "uncertain", "the object already carries this effect's marker")
-        if paused := self._paused(r, effect.ref, looked):
+        if paused := self._paused(r, looked):
             return paused
         if isinstance(effect, Patch) and effect.made_here and made_by(looked) != r.id:
             return self._acted(r, "refused", f"{effect.ref} was not made by this remediation")

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from remediator import __version__
-from remediator.adapters.kubernetes import KubernetesCluster
+from remediator.adapters.kubernetes import KubernetesCluster, transport
 from remediator.errors import (
     CannotSee,
     EffectError,
@@ -502,6 +502,42 @@ async def test_a_watch_that_falls_silent_ends(
     assert (await anext(changes)).type == "ADDED"
     with pytest.raises(CannotSee):
         await anext(changes)
+
+
+# The end
+
+
+def hearing(server: FakeApiServer, reply: Reply) -> asyncio.Event:
+    """Set when the first request is there."""
+    heard = asyncio.Event()
+
+    def hear(_: Received) -> Reply:
+        heard.set()
+        return reply
+
+    server.will(hear)
+    return heard
+
+
+async def test_it_closes_behind_what_is_under_way(server: FakeApiServer, cluster: KubernetesCluster) -> None:
+    """A read that failed has left others alone; their connections are not left behind half made."""
+    heard = hearing(server, Reply(200, FOUND.body, wait_s=0.05))
+    reads = [asyncio.create_task(cluster.get(POD)) for _ in range(3)]
+    await heard.wait()
+    await cluster.close()
+    assert [(await read)["metadata"]["name"] for read in reads] == ["api-1"] * 3
+
+
+async def test_it_closes_though_nothing_answers(
+    server: FakeApiServer, cluster: KubernetesCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "CLOSING_S", 0.05)
+    heard = hearing(server, Reply(hang=True))
+    read = asyncio.create_task(cluster.get(POD))
+    await heard.wait()
+    await cluster.close()
+    assert not read.done()
+    read.cancel()
 
 
 # The rest

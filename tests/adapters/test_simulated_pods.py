@@ -18,6 +18,7 @@ from remediator.adapters.simulated import (
     Timing,
     VirtualClock,
     by_tag,
+    world,
 )
 from remediator.adapters.simulated.behaviour import seconds
 from remediator.adapters.simulated.validation import quantity
@@ -68,6 +69,12 @@ def state(pod: Object) -> str:
     if pod["status"]["phase"] != "Running":
         return str(pod["status"]["phase"])
     return "Running ready" if is_ready(pod) else "Running unready"
+
+
+def test_no_name_is_given_twice(cluster: SimulatedCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two letters make 32 names; 20 pods of one ReplicaSet would not all find a free one at the first draw."""
+    monkeypatch.setattr(world, "NAME_LETTERS", "ab")
+    assert len({uid_of(pod) for pod in started(cluster, replicas=20)}) == 20
 
 
 # Behaviour

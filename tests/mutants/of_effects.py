@@ -251,7 +251,7 @@ SENT = (
         "effects-on-the-paused",
         "what is paused in the last moment is left alone",
         E + "_compare",
-        "if paused := self._paused(r, effect.ref, looked):",
+        "if paused := self._paused(r, looked):",
         "if paused := None:",
         LATE,
     ),

@@ -13,6 +13,7 @@ from remediator.adapters.simulated import FailRead, LandLater, LoseReply, LoseRe
 from remediator.errors import CannotSee, Conflict
 from remediator.guardrails.answers import asks
 from remediator.guardrails.pause import PAUSE_ANNOTATION
+from remediator.guardrails.protect import PROTECT_ANNOTATION
 from remediator.objects import Object, ObjectRef
 from remediator.ports import ABANDONED, MARKER, WriteRequest
 from remediator.remediation.journal import Attempt
@@ -207,16 +208,17 @@ async def _no_objection(*_: Any) -> None:
     return None
 
 
-@pytest.mark.parametrize("paused", ["object", "namespace"])
-async def test_what_is_paused_by_annotation_is_not_sent_again(paused: str) -> None:
+@pytest.mark.parametrize("annotation", [PAUSE_ANNOTATION, PROTECT_ANNOTATION])
+@pytest.mark.parametrize("where", ["object", "namespace"])
+async def test_what_is_to_be_left_alone_by_annotation_is_not_sent_again(where: str, annotation: str) -> None:
     world = ready(STEPS["evict"])
     failing(world, LoseRequest())
     pod = world.cluster.all("Pod", "shop")[0]["metadata"]["name"]
     await world.alert(pod=pod)
     await world.turn()
     r = await world.newest()
-    ref = ObjectRef("Pod", "shop", pod) if paused == "object" else ObjectRef("Namespace", "", "shop")
-    world.cluster.edit(ref, {"metadata": {"annotations": {PAUSE_ANNOTATION: "mine"}}})
+    ref = ObjectRef("Pod", "shop", pod) if where == "object" else ObjectRef("Namespace", "", "shop")
+    world.cluster.edit(ref, {"metadata": {"annotations": {annotation: "mine"}}})
     await world.run_for(60)
     assert world.writes() == []
     assert len(await world.journal.attempts(r.id)) == 1

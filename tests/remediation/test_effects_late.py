@@ -30,6 +30,7 @@ from tests.remediation.test_effects import BACKUP, Act, backups, call, faults, m
 from tests.support.world import World, deployment, restart_playbook
 
 API = ObjectRef("Deployment", "shop", "api")
+SHOP = ObjectRef("Namespace", "", "shop")
 OLD = ObjectRef(BACKUP, "shop", "old")
 NIGHTLY = ObjectRef(BACKUP, "shop", "nightly")
 PROTECT = {"metadata": {"annotations": {"remediator.dev/protect": "true"}}}
@@ -88,6 +89,35 @@ async def test_nobody_is_called_about_an_object_once_its_owner_says_so(edit: dic
     await world.run_for(20)
     assert any(why in str(getattr(decision.event, "detail", "")) for decision in world.decisions)
     assert caller.done == []
+
+
+async def test_nobody_is_called_again_about_an_object_that_its_owner_protects_meanwhile() -> None:
+    """A call carries no version that would stop it. The first may still be heard: a person has to look."""
+    caller = SimulatedCaller()
+    caller.faults = [LoseRequest()]
+    world = world_of(Act(call(repeatable=True)), caller=caller)
+    await world.alert()
+    await world.turn()
+    assert (await world.newest()).resend
+    world.cluster.edit(API, PROTECT)
+    r = await ended(world)
+    assert r.state is State.ESCALATED, r.reason
+    assert len(await world.journal.attempts(r.id)) == 1
+    assert caller.done == []
+
+
+async def test_nothing_is_made_again_in_a_namespace_that_is_paused_meanwhile() -> None:
+    """What is to be made is not there; where it is to be made is."""
+    world = world_of(Act(named()))
+    faults(world, LoseRequest())
+    await world.alert()
+    await world.turn()
+    assert (await world.newest()).resend
+    world.cluster.edit(SHOP, PAUSE)
+    r = await ended(world)
+    assert r.state is State.ESCALATED, r.reason
+    assert len(await world.journal.attempts(r.id)) == 1
+    assert world.writes() == []
 
 
 async def test_what_is_gone_already_needs_no_removal() -> None:

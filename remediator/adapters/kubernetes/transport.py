@@ -35,6 +35,8 @@ POOL_SIZE = 100
 KEEP_ALIVE_S = 60.0
 """Shorter than the API server's own 90 s, so that we seldom write to a connection that it is just closing."""
 CONNECT_TIMEOUT_S = 3.0
+CLOSING_S = 2.0
+"""How long closing waits for the requests under way."""
 READ_BUFFER = 2**21  # a watch line holds a whole object; etcd takes up to 1.5 MiB
 
 
@@ -207,6 +209,7 @@ class Transport:
         self._user_agent = user_agent
         self._http: _HttpClient | None = None
         self._api: Any = None
+        self._under_way: set[asyncio.Future[None]] = set()
 
     @classmethod
     async def open(cls, credentials: Credentials, *, user_agent: str, x509_strict: bool = True) -> Transport:
@@ -230,8 +233,14 @@ class Transport:
         limits = aiohttp.ClientTimeout(
             total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s), sock_connect=min(CONNECT_TIMEOUT_S, timeout_s)
         )
-        async with self._response(call, limits) as response:
-            return Reply(response.status, response.headers, await response.read())
+        done = asyncio.get_running_loop().create_future()
+        self._under_way.add(done)
+        try:
+            async with self._response(call, limits) as response:
+                return Reply(response.status, response.headers, await response.read())
+        finally:
+            self._under_way.discard(done)
+            done.set_result(None)
 
     @asynccontextmanager
     async def stream(self, call: Call, *, silence_s: float) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -292,5 +301,8 @@ class Transport:
                 self._http.tls.load_cert_chain(fresh.cert_file, keyfile=fresh.key_file)
 
     async def close(self) -> None:
+        """Requests under way may end first: aiohttp leaves a connection behind that is only being made."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=CLOSING_S)
         if self._api is not None:
             await self._api.close()

@@ -68,9 +68,12 @@ class World:
             delay_s *= 1.0 + self.random.uniform(-self.timing.jitter, self.timing.jitter)
         self.agenda.after(delay_s, callback)
 
-    def suffix(self, length: int = 5) -> str:
-        """The random end of a generated name."""
-        return "".join(self.random.choice(NAME_LETTERS) for _ in range(length))
+    def generated(self, kind: str, namespace: str, start: str) -> str:
+        """A name that begins like this and that nobody has: the API server takes no name twice."""
+        while True:
+            name = start + "".join(self.random.choice(NAME_LETTERS) for _ in range(5))
+            if self.store.get(kind, namespace, name) is None:
+                return name
 
     def behaviour(self, pod: Obj) -> Behaviour:
         """The first opinion about a pod; well, if there is none."""
@@ -88,7 +91,7 @@ class World:
         meta = dict(obj["metadata"])
         _drop_empty(meta)
         if "name" not in meta:
-            meta["name"] = meta.get("generateName", "") + self.suffix()
+            meta["name"] = self.generated(kind_of(obj), meta.get("namespace", ""), meta.get("generateName", ""))
         meta["uid"] = f"{self._uid_prefix}{self._uids:012x}"
         meta["creationTimestamp"] = self.stamp()
         if kind_of(obj) in GENERATION:

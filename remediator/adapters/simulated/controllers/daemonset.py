@@ -46,7 +46,7 @@ def _place(world: World, workload: Obj, nodes: list[str], update: str) -> None:
                 workload,
                 template,
                 labels={HASH_LABEL: update, "pod-template-generation": annotations_of(workload)[TEMPLATE_GENERATION]},
-                name=f"{workload['metadata']['name']}-{world.suffix()}",
+                name=world.generated("Pod", workload["metadata"]["namespace"], f"{workload['metadata']['name']}-"),
             )
             world.create({**made, "spec": {**made["spec"], "nodeName": name}})
     for name, found in pods.items():

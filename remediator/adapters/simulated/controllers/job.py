@@ -50,8 +50,12 @@ def _start(world: World, job: Obj, pods: list[Obj], *, missing: int) -> list[Obj
         if left_s > 0:
             world.enqueue("Job", job["metadata"]["namespace"], job["metadata"]["name"], left_s)
             return []
-    template, name = job["spec"]["template"], job["metadata"]["name"]
-    return [world.create(pod_of(job, template, name=f"{name}-{world.suffix()}")) for _ in range(missing)]
+    template, meta = job["spec"]["template"], job["metadata"]
+    start = f"{meta['name']}-"
+    return [
+        world.create(pod_of(job, template, name=world.generated("Pod", meta["namespace"], start)))
+        for _ in range(missing)
+    ]
 
 
 def _phase(pod: Obj) -> str:

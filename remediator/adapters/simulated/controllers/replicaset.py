@@ -18,7 +18,8 @@ def reconcile(world: World, replica_set: Obj) -> None:
     if not is_terminating(replica_set):
         missing = replica_set["spec"]["replicas"] - len(pods)
         for _ in range(missing):
-            name = f"{replica_set['metadata']['name']}-{world.suffix()}"
+            meta = replica_set["metadata"]
+            name = world.generated("Pod", meta["namespace"], f"{meta['name']}-")
             pods.append(world.create(pod_of(replica_set, replica_set["spec"]["template"], name=name)))
         if missing < 0:
             surplus = sorted(pods, key=_worth)[:-missing]
