@@ -18,6 +18,7 @@ from remediator.actions.change import Call
 from remediator.actions.times import parse_time
 from remediator.errors import CannotSee, JournalUnavailable, NotFound, ReadError
 from remediator.guardrails.pause import paused_by
+from remediator.guardrails.verdict import Answer
 from remediator.people.outbox_rows import OutboxMessage
 from remediator.people.wording import HOLD_OVER, HOLD_STAYS
 from remediator.ports import Callers, Clock, Cluster
@@ -31,9 +32,8 @@ from remediator.remediation.state import HOLDING, Remediation, State
 log = structlog.get_logger()
 
 AT_ONCE = 200
-AGAIN_AFTER = timedelta(hours=1)
-"""A release that ended without an effect has told people why, and is tried again."""
-
+DRY_RUN = "dry_run"
+AGAIN_AFTER, AGAIN_WITHIN = timedelta(hours=1), timedelta(days=1)
 
 SEEN_WITHIN = timedelta(minutes=5)
 """By then a controller has looked at Git. Before that it would apply what was there before the merge."""
@@ -93,7 +93,7 @@ class Releaser:
         if r is None or hold is None:
             await self._settle(waiting, now, "its record is gone")
             return
-        if await self._last_one_counts(waiting, now):
+        if await self._last_one_counts(waiting, hold, now):
             return
         unseen = ""
         try:
@@ -105,15 +105,17 @@ class Releaser:
             return
         await self._decide(waiting, r, hold, unseen, now)
 
-    async def _last_one_counts(self, waiting: WaitingHold, now: datetime) -> bool:
+    async def _last_one_counts(self, waiting: WaitingHold, hold: Hold, now: datetime) -> bool:
         """Whether what was begun before is under way, has done it, or ended a short while ago."""
         last = await self._journal.get(waiting.release_id) if waiting.release_id else None
         if last is None:
             return False
-        if last.ended and (last.done or last.state is State.DENIED):
+        if last.ended and (last.done or _for_good(last)):
             await self._settle(waiting, now, f"released by {last.id}" if last.done else f"{last.id}: {last.reason}")
             return True
-        return last.ended_at is None or now - last.ended_at < AGAIN_AFTER
+        if last.ended_at is None:
+            return True
+        return now - last.ended_at < again_after(last.ended_at - hold.at)
 
     async def _decide(self, waiting: WaitingHold, r: Remediation, hold: Hold, unseen: str, now: datetime) -> None:
         late = now - hold.at >= LONGEST_HOLD
@@ -204,6 +206,18 @@ class Releaser:
         others = await self._journal.unfinished(r.cluster, r.root) if r.root is not None else ()
         busy = next((o.id for o in others if o.state in HOLDING), "")
         return f"{busy} is under way there" if busy else ""
+
+
+def again_after(lasted: timedelta) -> timedelta:
+    """When a release is tried again that ended without an effect: its people know why, so ever more seldom."""
+    return min(max(AGAIN_AFTER, lasted), AGAIN_WITHIN)
+
+
+def _for_good(last: Remediation) -> bool:
+    """Whether one of our own guardrails has denied it. What the API server refuses it may take once somebody has mended
+    a webhook or a right."""
+    denied = (v.guardrail for v in last.verdicts if v.answer is Answer.DENY)
+    return last.state is State.DENIED and any(name != DRY_RUN for name in denied)
 
 
 def _time(text: Any) -> datetime | None:

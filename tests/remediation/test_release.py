@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from remediator.actions.change import Call, FieldChange, Patch
 from remediator.actions.delivery.argo import AUTOMATED_PATH, RECORD_PATH
-from remediator.adapters.simulated import FailRead, SimulatedCaller, VirtualClock
-from remediator.errors import CannotSee
+from remediator.adapters.simulated import FailRead, Reject, Script, SimulatedCaller, VirtualClock
+from remediator.errors import CannotSee, Refused
 from remediator.guardrails.policy import Policy
 from remediator.guardrails.verdict import Answer, Verdict
 from remediator.objects import ObjectRef, dig, uid_of
@@ -20,6 +21,7 @@ from remediator.playbooks.model import Mode
 from remediator.playbooks.projects import Project
 from remediator.remediation.events import Approved, PlanMade
 from remediator.remediation.holds import holds_of, over
+from remediator.remediation.releasing import again_after
 from remediator.remediation.state import Done, Remediation, State, StepOutcome
 from tests.gitops.made import ARGO, MANIFEST, PROD, files
 from tests.gitops.made import application as git_application
@@ -442,6 +444,26 @@ async def test_a_pause_on_the_object_itself_refuses_it_and_is_tried_again() -> N
     assert h.automated() is None
     await h.minutes(30)
     assert (h.automated(), len(await h.releases()), await h.waiting()) == (AUTOMATED, 2, 0)
+
+
+async def test_what_the_api_server_refuses_is_tried_again_ever_more_seldom() -> None:
+    """Somebody may mend a webhook or a right; until then nobody is called every hour."""
+    h = await held(*FULL, state=State.SUCCEEDED)
+    h.forge.state = "merged"
+    h.world.cluster.faults = script = Script()
+    script.write(Reject(Refused("403 Forbidden: no")), kind=APP.kind, dry_run=True, times=3)
+    await h.minutes(5)
+    assert ((await h.release()).state, h.automated(), await h.waiting()) == (State.DENIED, None, 1)
+    assert any("Hold stays" in m and "403 Forbidden" in m for m in await said(h.world, "pagerduty"))
+    await h.minutes(250)
+    begun = [r.created_at for r in await h.releases()]
+    assert [round((b - a) / HOUR) for a, b in pairwise(begun)] == [1, 1, 2]
+    assert (h.automated(), await h.waiting()) == (AUTOMATED, 0)
+
+
+@pytest.mark.parametrize(("lasted", "hours"), [(timedelta(minutes=5), 1), (3 * HOUR, 3), (timedelta(days=9), 24)])
+def test_when_it_is_tried_again(lasted: timedelta, hours: int) -> None:
+    assert again_after(lasted) == hours * HOUR
 
 
 async def test_it_minds_nothing_but_people() -> None:

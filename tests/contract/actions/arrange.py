@@ -33,6 +33,30 @@ def set_up(plane: ControlPlane, namespace: str, manifests: Iterable[dict[str, An
             plane.client.patch(resource(kind_of(manifest)), name, status, inside, subresource="status")
 
 
+def play(plane: ControlPlane, namespace: str, manifests: Iterable[dict[str, Any]]) -> None:
+    """Objects that are there, as somebody else leaves them: a merge of what is named."""
+    for manifest in manifests:
+        kind, name = KINDS[kind_of(manifest)], manifest["metadata"]["name"]
+        inside = namespace if kind.namespaced else None
+        stands = plane.client.get(resource(kind_of(manifest)), name, inside)
+        said = _copied(manifest, stands["metadata"].get("annotations") or {})
+        body = {key: value for key, value in said.items() if key != "status" or not kind.status}
+        plane.client.patch(resource(kind_of(manifest)), name, body, inside)
+        if "status" in said and kind.status:
+            plane.client.patch(
+                resource(kind_of(manifest)), name, {"status": said["status"]}, inside, subresource="status"
+            )
+
+
+def _copied(value: Any, annotations: Mapping[str, str]) -> Any:
+    """`${annotation:NAME}` as it stands."""
+    if isinstance(value, str) and value.startswith("${annotation:"):
+        return annotations[value[len("${annotation:") : -1]]
+    if isinstance(value, Mapping):
+        return {key: _copied(item, annotations) for key, item in value.items()}
+    return [_copied(item, annotations) for item in value] if isinstance(value, list) else value
+
+
 def _exists(plane: ControlPlane, kind: str, name: str, inside: str | None) -> bool:
     return kind == "Pod" and any(pod["metadata"]["name"] == name for pod in plane.client.list("pods", inside))
 

@@ -10,6 +10,7 @@
     then: {Certificate.cert-manager.io/tls: {...}}                  # what stands there afterwards, as far as named
     undo: {Certificate.cert-manager.io/tls: {...}}                  # the same after the undo; absent = there is none
     asks: why people are asked                                      # part of the reason, where it needs approval
+    verify: {...}                                                   # how it is proved: see `Proof`
     queries: {PROMQL: [[{label: value}, 1.5]]}                      # what Prometheus answers to texts that contain it
 
 In all texts `${ns}` is the namespace, `${ago:30m}` and `${in:2h}` are times before and after now, `${id}` is what a
@@ -34,7 +35,26 @@ from remediator.objects import KINDS, ObjectRef, kind_name
 from remediator.playbooks.fields import parse_duration
 
 FOLDER = Path(__file__).parent / "cases"
-KEYS = frozenset({"action", "name", "target", "given", "with", "ahead", "does", "then", "undo", "asks", "queries"})
+KEYS = frozenset(
+    {"action", "name", "target", "given", "with", "ahead", "does", "then", "undo", "asks", "queries", "verify"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What a playbook's checks say after the effect.
+
+    `checks` as in a playbook; the default is `rollout`. They prove nothing until there is what others say of it:
+    `stands` are objects as an operator leaves them where it went well, `metrics` what Prometheus answers then. Without
+    either, the controllers of this cluster are waited for. `fails`: objects as they stand where it went wrong. In these
+    `${annotation:NAME}` is that annotation of the object as it stands. `answer` is how it ends.
+    """
+
+    checks: tuple[Mapping[str, Any], ...] = ({"rollout": {}},)
+    stands: tuple[Mapping[str, Any], ...] = ()
+    fails: tuple[Mapping[str, Any], ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    answer: str = "good"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +72,7 @@ class Case:
     undo: Mapping[str, Mapping[str, Any] | None] | None = None
     asks: str = ""
     queries: Mapping[str, Any] = field(default_factory=dict)
+    verify: Proof = field(default_factory=Proof)
 
     @property
     def id(self) -> str:
@@ -75,6 +96,7 @@ def read_cases() -> list[Case]:
             values["given"] = tuple(values.get("given") or ())
             values["does"] = tuple(values["does"])
             values["ahead"] = parse_duration(values.get("ahead", "0s"))
+            values["verify"] = Proof(**values.get("verify", {}))
             found.append(Case(**values))
     return found
 

@@ -7,7 +7,7 @@ missing in an action is a refusal here.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,11 +24,12 @@ from remediator.guardrails.verdict import Answer, Verdict
 from remediator.objects import KINDS, Kind, Object, ObjectRef
 from remediator.playbooks.catalog import Catalog
 from remediator.playbooks.model import LoadedPlaybook, Mode
-from remediator.remediation.assembly import Ports, Settings, assemble
+from remediator.remediation.assembly import Core, Ports, Settings, assemble
 from remediator.remediation.conditions import undo_of
 from remediator.remediation.effector import Effector, LastLook
 from remediator.remediation.events import Acted, PlanMade
 from remediator.remediation.journal import Attempt, AttemptOutcome, Journal, NewAttempt
+from remediator.remediation.samples import CheckSample
 from remediator.remediation.state import Done, Plan, Remediation, State
 from tests.contract.actions.arrange import kind_of
 from tests.support.controlplane import ControlPlane, wait_until
@@ -37,6 +38,7 @@ from tests.support.world import load
 ACCOUNT = "acting"
 RBAC = "rbac.authorization.k8s.io"
 READ = ["get", "list", "watch"]
+UP = ({"promql": {"query": "up", "success": "> 0", "failure": "<= 0"}},)
 MANY_KINDS = 10
 """An action with more kinds of target than this can act on anything."""
 
@@ -106,6 +108,7 @@ class Stage:
     caller: SimulatedCaller
     attempts: Attempts = field(default_factory=Attempts)
     playbook: LoadedPlaybook
+    _core: Core | None = None
 
     async def close(self) -> None:
         await self.cluster.close()
@@ -135,20 +138,30 @@ class Stage:
 
     async def plan(self, r: Remediation) -> PlanMade:
         """By the real planner, with every guardrail and the API server's rehearsal."""
-        core = assemble(
-            Ports(
-                clusters={"test": self.cluster},
-                journal=SqlJournal.in_memory(),
-                clock=self.clock,
-                queries=self.queries,
-                callers={"test": {"exec": self.caller}},
-            ),
-            Settings(policy=Policy(mode_ceiling=Mode.AUTO)),
-            lambda: Catalog([self.playbook]),
-            holder="test",
-            actions=load_actions(),
-        )
-        return await core.planner.plan(r, ())
+        return await self.core.planner.plan(r, ())
+
+    async def verify(self, r: Remediation) -> dict[str, CheckSample]:
+        """What the checks of its playbook say now, by their names."""
+        found = await self.core.verifier.sample(replace(r, state=State.VERIFYING))
+        return {check.check: check for check in found.checks}
+
+    @property
+    def core(self) -> Core:
+        if self._core is None:
+            self._core = assemble(
+                Ports(
+                    clusters={"test": self.cluster},
+                    journal=SqlJournal.in_memory(),
+                    clock=self.clock,
+                    queries=self.queries,
+                    callers={"test": {"exec": self.caller}},
+                ),
+                Settings(policy=Policy(mode_ceiling=Mode.AUTO)),
+                lambda: Catalog([self.playbook]),
+                holder="test",
+                actions=load_actions(),
+            )
+        return self._core
 
     async def act(self, r: Remediation, plan: Plan) -> Remediation:
         """Every effect of the plan, in order. Raises: AssertionError when one is not done."""
@@ -165,7 +178,7 @@ class Stage:
                 taken_uid=acted.taken_uid,
                 made=acted.made,
             )
-            r = replace(r, effect=number + 1, done=(*r.done, done))
+            r = replace(r, effect=number + 1, done=(*r.done, done), acted_at=done.at)
         return r
 
     async def attempt(self, r: Remediation) -> Acted:
@@ -216,9 +229,10 @@ async def open_stage(
     ahead: timedelta = timedelta(0),
     rights: bool = True,
     kinds: Mapping[str, Kind] = KINDS,
+    checks: Sequence[Mapping[str, Any]] = UP,
 ) -> Stage:
     """`rights=False`: an account that may read, and write nothing."""
-    playbook = playbook_of(action, params, target)
+    playbook = playbook_of(action, params, target, checks)
     allowed = _rights(load_actions()[action], params, target) if rights else ()
     kubeconfig = _account(plane, namespace, allowed)
     cluster = await LaterCluster.connect("test", kubeconfig=kubeconfig, kinds=kinds, read_timeout_s=20.0)
@@ -235,7 +249,9 @@ async def open_stage(
     )
 
 
-def playbook_of(action: str, params: Mapping[str, Any], target: ObjectRef) -> LoadedPlaybook:
+def playbook_of(
+    action: str, params: Mapping[str, Any], target: ObjectRef, checks: Sequence[Mapping[str, Any]] = UP
+) -> LoadedPlaybook:
     """One step of one action, which a person may start. Raises: InvalidPlaybook."""
     return load(
         {
@@ -244,7 +260,7 @@ def playbook_of(action: str, params: Mapping[str, Any], target: ObjectRef) -> Lo
             "target": {"kind": target.kind, "name": target.name, **_in(target.namespace)},
             "mode": "auto",
             "steps": [{"action": action, "with": dict(params)}],
-            "verify": {"checks": [{"promql": {"query": "up", "success": "> 0", "failure": "<= 0"}}]},
+            "verify": {"checks": list(checks)},
         }
     )
 

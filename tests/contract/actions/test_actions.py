@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -15,10 +15,11 @@ from remediator.actions.render import generated_id, resolved
 from remediator.kinds import KINDS
 from remediator.objects import Object, ObjectRef, annotations_of, labels_of
 from remediator.ports import FIELD_MANAGER, MADE_BY, MARKER, Sample
+from remediator.remediation.samples import CheckSample
 from remediator.remediation.state import Plan, Remediation
 from remediator.rights import needed_rights
-from tests.contract.actions.arrange import clean_up, set_up
-from tests.contract.actions.cases import Case, changed_paths, differs, filled, read_cases, ref
+from tests.contract.actions.arrange import clean_up, play, set_up
+from tests.contract.actions.cases import Case, Proof, changed_paths, differs, filled, read_cases, ref
 from tests.contract.actions.stage import ACCOUNT, READ, Stage, objections, open_stage, playbook_of
 from tests.support.controlplane import ControlPlane
 from tests.support.controlplane.audit import AuditEvent
@@ -91,12 +92,11 @@ async def stage(
     served.needs(case.kinds)
     target = ref(filled(case.target, namespace), namespace)
     params = filled(case.with_, namespace)
+    checks = filled(case.verify.checks, namespace)
     made = await open_stage(
-        control_plane, namespace, action=case.action, params=params, target=target, ahead=case.ahead
+        control_plane, namespace, action=case.action, params=params, target=target, ahead=case.ahead, checks=checks
     )
-    for query, value in filled(case.queries, namespace).items():
-        samples = [Sample(labels=labels, value=number, at=made.clock.now()) for labels, number in value]
-        made.queries.set(query, samples)
+    measured(made, filled(case.queries, namespace))
     yield made
     await made.close()
     clean_up(control_plane, filled(list(case.given), namespace))
@@ -131,6 +131,7 @@ async def test_an_action(case: Case, stage: Stage) -> None:
         before |= {effect.ref: event.response_object} if isinstance(effect, Patch) else {}
     carries_our_mark(stage, r, effects)
     stands(stage, filled(case.then, namespace, generated))
+    await proved(stage, r, case.verify, generated)
 
     r, barrier = await stage.undo(r)
     if case.undo is None:
@@ -139,6 +140,38 @@ async def test_an_action(case: Case, stage: Stage) -> None:
     else:
         assert r.undo_left != ()
         stands(stage, filled(case.undo, namespace, generated))
+
+
+def measured(stage: Stage, queries: Mapping[str, Any]) -> None:
+    """What Prometheus answers from now on."""
+    for query, value in queries.items():
+        samples = [Sample(labels=labels, value=number, at=stage.clock.now()) for labels, number in value]
+        stage.queries.set(query, samples)
+
+
+async def proved(stage: Stage, r: Remediation, proof: Proof, generated: str) -> None:
+    """What was there before the effect proves nothing; what others say of it since is believed, good and bad."""
+
+    def played(manifests: Sequence[Mapping[str, Any]]) -> Any:
+        return asyncio.to_thread(play, stage.plane, stage.namespace, filled(manifests, stage.namespace, generated))
+
+    def answers(found: Mapping[str, CheckSample]) -> set[str]:
+        return {sample.answer for sample in found.values()}
+
+    if proof.stands or proof.metrics:
+        found = await stage.verify(r)
+        assert answers(found) != {"good"}, f"proved by what was there before: {found}"
+    if proof.fails:
+        assert "bad" not in answers(found), f"bad before anybody has said so: {found}"
+        await played(proof.fails)
+        found = await stage.verify(r)
+        assert "bad" in answers(found), found
+    await played(proof.stands)
+    measured(stage, filled(proof.metrics, stage.namespace))
+    deadline = asyncio.get_running_loop().time() + 60
+    while answers(found := await stage.verify(r)) != {proof.answer}:
+        assert asyncio.get_running_loop().time() < deadline, {name: sample.detail for name, sample in found.items()}
+        await asyncio.sleep(0.2)
 
 
 def writes(plane: ControlPlane, namespace: str, since: int) -> list[AuditEvent]:
