@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from remediator.encrypted import only_encrypted
 from remediator.playbooks.fields import NAME_PATTERN, Duration
 from remediator.secret_files import Secret, Section
 
@@ -141,7 +142,7 @@ class Forge(Section):
     def _api(cls, url: str) -> str:
         if url.rstrip("/") in ("https://github.com", "http://github.com"):
             raise ValueError("url: give that of the API, https://api.github.com")
-        return url
+        return only_encrypted(url, "forge")
 
     @model_validator(mode="after")
     def _projects(self) -> Self:

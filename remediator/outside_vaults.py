@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 import string
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from remediator.encrypted import only_encrypted
 from remediator.playbooks.fields import NAME_PATTERN, Duration
 from remediator.secret_files import Secret, Section
 
@@ -109,10 +108,7 @@ class Vault(Section):
     @field_validator("url")
     @classmethod
     def _encrypted(cls, url: str) -> str:
-        host = urlsplit(url).hostname or ""
-        if url.startswith("http://") and not _is_loopback(host):
-            raise ValueError("url: https only, but for a Vault on this machine: tokens and values go this way")
-        return url
+        return only_encrypted(url, "Vault")
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
@@ -120,10 +116,3 @@ class Vault(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"secrets: {twice[0]!r} is there twice; give each its own name")
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

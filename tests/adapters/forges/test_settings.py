@@ -34,6 +34,7 @@ def test_wiring() -> None:
         ({"url": "https://github.com"}, r"api\.github\.com"),
         ({"url": "git@github.com:acme"}, "url"),
         ({"url": "https://user:secret@api.github.com"}, "url"),
+        ({"url": "http://git.example.com/api/v3"}, "https only"),
         ({"token_file": "ghp_secret"}, "path of a file"),
         ({"token": "ghp_secret"}, "token"),
         ({"repositories": []}, "repositories"),
