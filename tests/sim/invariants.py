@@ -118,8 +118,6 @@ class Checks:
             self.broken(3, f"attempt row of {attempt.effect_id} in mode {r.mode}")
         if attempt.remediation_id in self._stopped:
             self.broken(14, f"attempt row of {attempt.effect_id} after {self._stopped[attempt.remediation_id]}")
-        if attempt.request.verb == "call":
-            self.landings.begun(attempt.effect_id, attempt.request.ref)
 
     def _moved(self, commit: Commit, r: Remediation) -> None:
         before = self.latest.get(r.id)
@@ -182,14 +180,15 @@ class Checks:
     def calls(self, by: str, via: str, place: str, request: Mapping[str, Any], key: str) -> None:
         """A request to somebody else leaves a process."""
         rows = [x for x in self.rows if x.by == by and not x.sent and says(x.attempt.request, via, place, request, key)]
-        self._leaves(by, rows, f"{request} to {via} at {place} as {key}")
+        if self._leaves(by, rows, f"{request} to {via} at {place} as {key}"):
+            self.landings.calls(rows[-1].attempt.effect_id, rows[-1].attempt.request.ref)
 
-    def _leaves(self, by: str, rows: Sequence[Row], what: str) -> None:
-        """[6, 13] With a row of its own, and soon after it."""
+    def _leaves(self, by: str, rows: Sequence[Row], what: str) -> bool:
+        """[6, 13] With a row of its own, and soon after it; False where the process was frozen in between."""
         now = self.world.loop.now
         if not rows:
             self.broken(6, f"{by} sends without a row of its own: {what}")
-            return
+            return False
         row = rows[-1]
         row.sent = True
         frozen = any(
@@ -202,6 +201,7 @@ class Checks:
             self.broken(13, f"{by} sends {row.attempt.effect_id} {now - row.at:.2f} s after its row")
         if frozen:
             self.sometimes["sent by a thawed process"] += 1
+        return not frozen
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

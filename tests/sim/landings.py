@@ -293,11 +293,11 @@ class Landings:
             self._broken(4, f"{key} says {request}, planned was {effect.request}")
         self._world.touched(r)
 
-    def begun(self, effect_id: str, ref: ObjectRef) -> None:
-        """An attempt row of a call: whose object has been paused or protected for so long is not to be called about."""
+    def calls(self, effect_id: str, ref: ObjectRef) -> None:
+        """A call leaves: about an object that has been paused or protected for so long nobody is to be called."""
         since = self._closed.get(ref)
         if since is not None and self._world.loop.now - since > LONG_AGO_S:
-            self._broken(13, f"attempt row of {effect_id} although {ref} says since {since:.1f} s to leave it alone")
+            self._broken(13, f"{effect_id} is called although {ref} says since {since:.1f} s to leave it alone")
 
     def _broken(self, number: int, text: str) -> None:
         self._checks.broken(number, text)
